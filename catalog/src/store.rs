@@ -1,0 +1,301 @@
+//! The one writer's store: every record of every cluster, and the incremental making of snapshots.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::freshness::Freshness;
+use crate::import::Import;
+use crate::name::{ClusterId, ServiceKey};
+use crate::peer::Peer;
+use crate::projection::{Audience, export_name, project, shown};
+use crate::record::{Key, Kind, Record};
+use crate::snapshot::Snapshot;
+use crate::version::Version;
+
+mod build;
+mod shelf;
+
+use shelf::Shelf;
+
+/// Where a record comes from, which decides what happens when two of the same version differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// The cluster that owns the object says so: its content counts.
+    Owner,
+    /// A sibling passes it on, or the own source repeats it: the larger bytes count, so that all siblings agree.
+    Sibling,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It was newer (or its content prevailed) and is stored.
+    Changed,
+    /// The same is held already.
+    Same,
+    /// A newer version is held.
+    Older,
+}
+
+/// All records, imports and peers, and the snapshot made of them.
+///
+/// Not shared: one task owns it. Time is given as milliseconds on that task's monotonic clock.
+#[derive(Debug)]
+pub struct Catalog {
+    local: ClusterId,
+    shelves: BTreeMap<ClusterId, Shelf>,
+    imports: BTreeMap<ServiceKey, Import>,
+    peers: BTreeMap<ClusterId, Peer>,
+    freshness: BTreeMap<ClusterId, Arc<Freshness>>,
+    /// How far the own source has seen each kind: absence is asserted only up to here.
+    progress: BTreeMap<Kind, u64>,
+    dirty: BTreeSet<ServiceKey>,
+    dirty_clusters: bool,
+    synced: bool,
+    snapshot: Arc<Snapshot>,
+}
+
+impl Catalog {
+    /// An empty catalog of the given cluster.
+    #[must_use]
+    pub fn new(local: ClusterId) -> Self {
+        Self {
+            snapshot: Arc::new(Snapshot::empty(local.clone())),
+            local,
+            shelves: BTreeMap::new(),
+            imports: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            freshness: BTreeMap::new(),
+            progress: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            dirty_clusters: true,
+            synced: false,
+        }
+    }
+
+    /// The cluster this daemon belongs to.
+    #[must_use]
+    pub const fn local(&self) -> &ClusterId {
+        &self.local
+    }
+
+    /// Merges one record: the larger version wins; at equal versions a tombstone wins, then [`Authority`] decides.
+    pub fn apply(&mut self, record: Record, authority: Authority, now_ms: u64) -> Applied {
+        let key = record.key().clone();
+        let shelf = self.shelves.entry(key.cluster.clone()).or_default();
+        let applied = shelf.apply(record, authority, now_ms);
+        if applied == Applied::Changed {
+            match key.service() {
+                Some(service) => {
+                    self.dirty.insert(service);
+                }
+                None => self.touch_cluster(&key),
+            }
+        }
+        applied
+    }
+
+    fn touch_cluster(&mut self, key: &Key) {
+        self.dirty_clusters = true;
+        if key.kind == Kind::CLUSTER {
+            self.touch_services_of(&key.cluster.clone());
+        }
+    }
+
+    /// Declared networks or allowed namespaces changed: every service of that cluster is joined again.
+    fn touch_services_of(&mut self, cluster: &ClusterId) {
+        if let Some(shelf) = self.shelves.get(cluster) {
+            self.dirty.extend(shelf.services());
+        }
+    }
+
+    /// Applies what the own source saw: changed or deleted objects of one kind. Returns the keys that changed.
+    pub fn observe(&mut self, records: Vec<Record>, now_ms: u64) -> Vec<Key> {
+        let mut changed = Vec::new();
+        for record in records {
+            let seen = self.progress.entry(record.key().kind).or_default();
+            *seen = (*seen).max(record.version().revision);
+            let key = record.key().clone();
+            if self.apply(record, Authority::Sibling, now_ms) == Applied::Changed {
+                changed.push(key);
+            }
+        }
+        changed
+    }
+
+    /// Applies a complete list of one kind of the own cluster: what it does not contain becomes a tombstone at the
+    /// list's revision, unless a newer version is known. Returns the keys that changed.
+    pub fn relist(&mut self, kind: Kind, revision: u64, records: Vec<Record>, now_ms: u64) -> Vec<Key> {
+        let listed: BTreeSet<Key> = records.iter().map(|r| r.key().clone()).collect();
+        let local = self.local.clone();
+        let gone: Vec<Record> = self.shelves.get(&local).map_or_else(Vec::new, |shelf| {
+            shelf
+                .live_of(kind)
+                .filter(|r| !listed.contains(r.key()) && r.version().revision <= revision)
+                .map(|r| Record::tombstone(r.key().clone(), Version::new(r.version().epoch, revision)))
+                .collect()
+        });
+        let mut changed = self.observe(records, now_ms);
+        changed.extend(self.observe(gone, now_ms));
+        let seen = self.progress.entry(kind).or_default();
+        *seen = (*seen).max(revision);
+        changed
+    }
+
+    /// Marks the first full list of every kind as done: from here on the snapshot is `synced`.
+    pub fn mark_synced(&mut self) {
+        self.dirty_clusters |= !self.synced;
+        self.synced = true;
+    }
+
+    /// Sets or removes one import of this cluster.
+    pub fn set_import(&mut self, service: ServiceKey, import: Option<Import>) {
+        let changed = match import {
+            Some(import) => self.imports.insert(service.clone(), import.clone()) != Some(import),
+            None => self.imports.remove(&service).is_some(),
+        };
+        if changed {
+            self.dirty.insert(service);
+        }
+    }
+
+    /// Replaces all imports of this cluster.
+    pub fn set_imports(&mut self, imports: Vec<(ServiceKey, Import)>) {
+        let kept: BTreeSet<_> = imports.iter().map(|(k, _)| k.clone()).collect();
+        let gone: Vec<_> = self.imports.keys().filter(|k| !kept.contains(*k)).cloned().collect();
+        for service in gone {
+            self.set_import(service, None);
+        }
+        for (service, import) in imports {
+            self.set_import(service, Some(import));
+        }
+    }
+
+    /// Replaces the peers. The records of a cluster that is no longer one are forgotten.
+    pub fn set_peers(&mut self, peers: Vec<Peer>) {
+        let peers: BTreeMap<_, _> =
+            peers.into_iter().filter(|p| p.cluster != self.local).map(|p| (p.cluster.clone(), p)).collect();
+        let gone: Vec<_> =
+            self.shelves.keys().filter(|c| **c != self.local && !peers.contains_key(*c)).cloned().collect();
+        for cluster in gone {
+            self.touch_services_of(&cluster);
+            self.shelves.remove(&cluster);
+            self.freshness.remove(&cluster);
+        }
+        for (cluster, peer) in &peers {
+            if self.peers.get(cluster) != Some(peer) {
+                self.touch_services_of(cluster);
+            }
+        }
+        self.dirty_clusters |= self.peers != peers;
+        self.peers = peers;
+    }
+
+    /// The peers, by cluster.
+    #[must_use]
+    pub const fn peers(&self) -> &BTreeMap<ClusterId, Peer> {
+        &self.peers
+    }
+
+    /// The age cell of a cluster, made at first use and shared with every snapshot.
+    pub fn freshness(&mut self, cluster: &ClusterId) -> Arc<Freshness> {
+        if let Some(found) = self.freshness.get(cluster) {
+            return found.clone();
+        }
+        self.dirty_clusters = true;
+        self.freshness.entry(cluster.clone()).or_default().clone()
+    }
+
+    /// One stored record, tombstones included, as it is held.
+    #[must_use]
+    pub fn get(&self, key: &Key) -> Option<&Record> {
+        self.shelves.get(&key.cluster)?.get(key)
+    }
+
+    /// One stored record as the audience may see it; `None` when it is not held or not shown. Tombstones are shown,
+    /// so that deletions travel.
+    #[must_use]
+    pub fn seen_by(&self, key: &Key, audience: Audience) -> Option<Record> {
+        let shelf = self.shelves.get(&key.cluster)?;
+        let record = shelf.get(key)?;
+        (record.is_tombstone() || shown(record, audience, |name| shelf.exports(name))).then(|| project(record, audience))
+    }
+
+    /// The live records of a cluster that the audience may see: the set that both ends of a session hash.
+    pub fn view(&self, cluster: &ClusterId, audience: Audience) -> impl Iterator<Item = Record> + '_ {
+        self.shelves.get(cluster).into_iter().flat_map(move |shelf| {
+            shelf
+                .live()
+                .filter(move |r| shown(r, audience, |name| shelf.exports(name)))
+                .map(move |r| project(r, audience))
+        })
+    }
+
+    /// Everything that has to be looked at again when this key changed: an export shows or hides its service.
+    #[must_use]
+    pub fn related(&self, key: &Key) -> Vec<Key> {
+        let mut keys = vec![key.clone()];
+        if key.kind == Kind::EXPORT {
+            if let Some(shelf) = self.shelves.get(&key.cluster) {
+                keys.extend(
+                    shelf
+                        .live()
+                        .filter(|r| r.key() != key && export_name(r).as_deref() == Some(&*key.name))
+                        .map(|r| r.key().clone()),
+                );
+            }
+        }
+        keys
+    }
+
+    /// The answer to a peer that lists a record of this cluster which is not held here: a tombstone at the version
+    /// the peer has, if the own source has seen that far; else `None`, since the peer may be ahead.
+    #[must_use]
+    pub fn absence(&self, key: &Key, version: Version) -> Option<Record> {
+        let far_enough = self.synced && self.progress.get(&key.kind).is_some_and(|seen| *seen >= version.revision);
+        (key.cluster == self.local && self.get(key).is_none() && far_enough)
+            .then(|| Record::tombstone(key.clone(), version))
+    }
+
+    /// Clusters of which any record is held.
+    pub fn clusters(&self) -> impl Iterator<Item = &ClusterId> {
+        self.shelves.keys()
+    }
+
+    /// The highest version held of a cluster.
+    #[must_use]
+    pub fn highest(&self, cluster: &ClusterId) -> Version {
+        self.shelves.get(cluster).map(Shelf::highest).unwrap_or_default()
+    }
+
+    /// Rises whenever any record of the cluster changes; for caches of its hash.
+    #[must_use]
+    pub fn generation(&self, cluster: &ClusterId) -> u64 {
+        self.shelves.get(cluster).map(Shelf::generation).unwrap_or_default()
+    }
+
+    /// Live records held of a cluster.
+    #[must_use]
+    pub fn live_count(&self, cluster: &ClusterId) -> usize {
+        self.shelves.get(cluster).map(Shelf::live_count).unwrap_or_default()
+    }
+
+    /// Forgets tombstones older than 24 h, and the oldest beyond 10,000 a cluster.
+    pub fn collect_tombstones(&mut self, now_ms: u64) {
+        for shelf in self.shelves.values_mut() {
+            shelf.collect_tombstones(now_ms);
+        }
+    }
+
+    /// Makes a new snapshot if anything changed since the last; cost is proportional to the change.
+    pub fn publish(&mut self) -> Option<Arc<Snapshot>> {
+        if self.dirty.is_empty() && !self.dirty_clusters {
+            return None;
+        }
+        let next = build::next(self);
+        self.dirty.clear();
+        self.dirty_clusters = false;
+        self.snapshot = Arc::new(next);
+        Some(self.snapshot.clone())
+    }
+}
