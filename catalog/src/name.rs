@@ -1,5 +1,7 @@
 //! Names that must not be mixed up, checked once where they enter.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
@@ -120,6 +122,50 @@ impl ServiceKey {
         &self.name
     }
 }
+
+/// Namespace and name, borrowed: a map keyed by [`ServiceKey`] is searched by these without making a key.
+pub(crate) trait ServiceParts {
+    fn parts(&self) -> (&str, &str);
+}
+
+impl ServiceParts for ServiceKey {
+    fn parts(&self) -> (&str, &str) {
+        (&self.namespace, &self.name)
+    }
+}
+
+impl ServiceParts for (&str, &str) {
+    fn parts(&self) -> (&str, &str) {
+        *self
+    }
+}
+
+impl<'a> Borrow<dyn ServiceParts + 'a> for ServiceKey {
+    fn borrow(&self) -> &(dyn ServiceParts + 'a) {
+        self
+    }
+}
+
+/// The order of [`ServiceKey`]: first the namespace, then the name.
+impl Ord for dyn ServiceParts + '_ {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.parts().cmp(&other.parts())
+    }
+}
+
+impl PartialOrd for dyn ServiceParts + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for dyn ServiceParts + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for dyn ServiceParts + '_ {}
 
 impl fmt::Display for ServiceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

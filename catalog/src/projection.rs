@@ -1,7 +1,5 @@
 //! What others may see of a cluster's records.
 
-use std::sync::Arc;
-
 use crate::record::{Kind, Record};
 use crate::value::{SliceRecord, Value};
 
@@ -37,11 +35,9 @@ pub(crate) fn shown(record: &Record, audience: Audience, exported: impl Fn(&str)
     }
 }
 
-/// The name under which the export of a Service or Slice would be stored.
-pub(crate) fn export_name(record: &Record) -> Option<Arc<str>> {
-    match record.key().kind {
-        Kind::SERVICE | Kind::EXPORT => Some(record.key().name.clone()),
-        Kind::SLICE => record.key().name.rsplit_once('/').map(|(service, _)| service.into()),
-        _ => None,
-    }
+/// Deletions travel to everyone who may have seen the record alive: parts of a service only where the service is
+/// or was exported, so that names that were never exported stay at home.
+pub(crate) fn tombstone_shown(record: &Record, audience: Audience, ever_exported: impl Fn(&str) -> bool) -> bool {
+    let hidden = audience == Audience::Remote && matches!(record.key().kind, Kind::SERVICE | Kind::SLICE);
+    !hidden || ever_exported(record.key().group())
 }

@@ -257,12 +257,30 @@ impl Record {
 }
 
 impl Key {
-    /// Which of 256 buckets the key falls into; both ends of a session compute the same.
+    /// The name of the service (`namespace/name`) that this record is a part of, else the record's own name.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        match self.kind {
+            Kind::SLICE => self.name.rsplit_once('/').map_or(&*self.name, |(service, _)| service),
+            _ => &self.name,
+        }
+    }
+
+    /// True for the kinds that together make one service. They are sent, applied and compared as one group, so that
+    /// no reader ever sees a part of a change to one service.
+    #[must_use]
+    pub const fn is_part_of_service(&self) -> bool {
+        matches!(self.kind, Kind::SERVICE | Kind::EXPORT | Kind::SLICE)
+    }
+
+    /// Which of 256 buckets the key falls into; both ends of a session compute the same. All records of one service
+    /// fall into one bucket, so that a repair never heals half of it.
     #[must_use]
     pub fn bucket(&self) -> u8 {
         let mut hash = Fnv::new();
-        hash.write(&self.kind.0.to_be_bytes());
-        hash.write(self.name.as_bytes());
+        let kind = if self.is_part_of_service() { Kind::SERVICE } else { self.kind };
+        hash.write(&kind.0.to_be_bytes());
+        hash.write(self.group().as_bytes());
         hash.finish().to_be_bytes()[0]
     }
 }

@@ -8,7 +8,7 @@ use imbl::OrdMap;
 use crate::backend::Backend;
 use crate::freshness::Freshness;
 use crate::import::Import;
-use crate::name::{ClusterId, ServiceKey};
+use crate::name::{ClusterId, ServiceKey, ServiceParts};
 use crate::version::Version;
 
 /// A gateway through which a cluster is reached.
@@ -100,6 +100,12 @@ impl Snapshot {
     #[must_use]
     pub fn service(&self, key: &ServiceKey) -> Option<&Arc<ServiceView>> {
         self.services.get(key)
+    }
+
+    /// One service by its two names, without making a key: the way of a question that may hold any text.
+    #[must_use]
+    pub fn find(&self, namespace: &str, name: &str) -> Option<&Arc<ServiceView>> {
+        self.services.get(&(namespace, name) as &dyn ServiceParts)
     }
 
     /// All services, sorted by namespace and name.

@@ -7,7 +7,7 @@ use crate::freshness::Freshness;
 use crate::import::Import;
 use crate::name::{ClusterId, ServiceKey};
 use crate::peer::Peer;
-use crate::projection::{Audience, export_name, project, shown};
+use crate::projection::{Audience, project, shown, tombstone_shown};
 use crate::record::{Key, Kind, Record};
 use crate::snapshot::Snapshot;
 use crate::version::Version;
@@ -48,7 +48,7 @@ pub struct Catalog {
     peers: BTreeMap<ClusterId, Peer>,
     freshness: BTreeMap<ClusterId, Arc<Freshness>>,
     /// How far the own source has seen each kind: absence is asserted only up to here.
-    progress: BTreeMap<Kind, u64>,
+    progress: BTreeMap<Kind, Version>,
     dirty: BTreeSet<ServiceKey>,
     dirty_clusters: bool,
     synced: bool,
@@ -113,8 +113,7 @@ impl Catalog {
     pub fn observe(&mut self, records: Vec<Record>, now_ms: u64) -> Vec<Key> {
         let mut changed = Vec::new();
         for record in records {
-            let seen = self.progress.entry(record.key().kind).or_default();
-            *seen = (*seen).max(record.version().revision);
+            self.advance(record.key().kind, record.version());
             let key = record.key().clone();
             if self.apply(record, Authority::Sibling, now_ms) == Applied::Changed {
                 changed.push(key);
@@ -123,22 +122,30 @@ impl Catalog {
         changed
     }
 
+    fn advance(&mut self, kind: Kind, version: Version) {
+        let seen = self.progress.entry(kind).or_default();
+        *seen = (*seen).max(version);
+    }
+
     /// Applies a complete list of one kind of the own cluster: what it does not contain becomes a tombstone at the
     /// list's revision, unless a newer version is known. Returns the keys that changed.
+    ///
+    /// The list's epoch is that of its newest object, or the newest known for the own cluster when it is empty.
     pub fn relist(&mut self, kind: Kind, revision: u64, records: Vec<Record>, now_ms: u64) -> Vec<Key> {
         let listed: BTreeSet<Key> = records.iter().map(|r| r.key().clone()).collect();
-        let local = self.local.clone();
-        let gone: Vec<Record> = self.shelves.get(&local).map_or_else(Vec::new, |shelf| {
+        let known = self.highest(&self.local).epoch;
+        let epoch = records.iter().map(|r| r.version().epoch).max().unwrap_or(known);
+        let at = Version::new(epoch, revision);
+        let gone: Vec<Record> = self.shelves.get(&self.local).map_or_else(Vec::new, |shelf| {
             shelf
                 .live_of(kind)
-                .filter(|r| !listed.contains(r.key()) && r.version().revision <= revision)
-                .map(|r| Record::tombstone(r.key().clone(), Version::new(r.version().epoch, revision)))
+                .filter(|r| !listed.contains(r.key()) && r.version() <= at)
+                .map(|r| Record::tombstone(r.key().clone(), at))
                 .collect()
         });
         let mut changed = self.observe(records, now_ms);
         changed.extend(self.observe(gone, now_ms));
-        let seen = self.progress.entry(kind).or_default();
-        *seen = (*seen).max(revision);
+        self.advance(kind, at);
         changed
     }
 
@@ -146,6 +153,12 @@ impl Catalog {
     pub fn mark_synced(&mut self) {
         self.dirty_clusters |= !self.synced;
         self.synced = true;
+    }
+
+    /// True once [`Self::mark_synced`] was called.
+    #[must_use]
+    pub const fn is_synced(&self) -> bool {
+        self.synced
     }
 
     /// Sets or removes one import of this cluster.
@@ -213,12 +226,17 @@ impl Catalog {
     }
 
     /// One stored record as the audience may see it; `None` when it is not held or not shown. Tombstones are shown,
-    /// so that deletions travel.
+    /// so that deletions travel; to other clusters those of a service's parts only where it is or was exported.
     #[must_use]
     pub fn seen_by(&self, key: &Key, audience: Audience) -> Option<Record> {
         let shelf = self.shelves.get(&key.cluster)?;
         let record = shelf.get(key)?;
-        (record.is_tombstone() || shown(record, audience, |name| shelf.exports(name))).then(|| project(record, audience))
+        let seen = if record.is_tombstone() {
+            tombstone_shown(record, audience, |name| shelf.ever_exported(name))
+        } else {
+            shown(record, audience, |name| shelf.exports(name))
+        };
+        seen.then(|| project(record, audience))
     }
 
     /// The live records of a cluster that the audience may see: the set that both ends of a session hash.
@@ -231,19 +249,20 @@ impl Catalog {
         })
     }
 
+    /// The tombstones held of a cluster, whoever may see them.
+    pub fn tombstones(&self, cluster: &ClusterId) -> impl Iterator<Item = &Record> {
+        self.shelves.get(cluster).into_iter().flat_map(Shelf::dead)
+    }
+
     /// Everything that has to be looked at again when this key changed: an export shows or hides its service.
     #[must_use]
     pub fn related(&self, key: &Key) -> Vec<Key> {
         let mut keys = vec![key.clone()];
-        if key.kind == Kind::EXPORT {
-            if let Some(shelf) = self.shelves.get(&key.cluster) {
-                keys.extend(
-                    shelf
-                        .live()
-                        .filter(|r| r.key() != key && export_name(r).as_deref() == Some(&*key.name))
-                        .map(|r| r.key().clone()),
-                );
-            }
+        if key.kind == Kind::EXPORT
+            && let Some(shelf) = self.shelves.get(&key.cluster)
+        {
+            let service = shelf.live_at(Kind::SERVICE, &key.name).into_iter();
+            keys.extend(service.chain(shelf.slices(&key.name)).map(|r| r.key().clone()));
         }
         keys
     }
@@ -252,7 +271,7 @@ impl Catalog {
     /// the peer has, if the own source has seen that far; else `None`, since the peer may be ahead.
     #[must_use]
     pub fn absence(&self, key: &Key, version: Version) -> Option<Record> {
-        let far_enough = self.synced && self.progress.get(&key.kind).is_some_and(|seen| *seen >= version.revision);
+        let far_enough = self.synced && self.progress.get(&key.kind).is_some_and(|seen| *seen >= version);
         (key.cluster == self.local && self.get(key).is_none() && far_enough)
             .then(|| Record::tombstone(key.clone(), version))
     }
@@ -280,10 +299,16 @@ impl Catalog {
         self.shelves.get(cluster).map(Shelf::live_count).unwrap_or_default()
     }
 
-    /// Forgets tombstones older than 24 h, and the oldest beyond 10,000 a cluster.
+    /// Forgets tombstones older than 24 h, and the oldest beyond 10,000 a cluster. With the tombstone of another
+    /// cluster's export go the parts of that service that are held but no longer shown.
     pub fn collect_tombstones(&mut self, now_ms: u64) {
-        for shelf in self.shelves.values_mut() {
-            shelf.collect_tombstones(now_ms);
+        for (cluster, shelf) in &mut self.shelves {
+            for forgotten in shelf.collect_tombstones(now_ms) {
+                if *cluster != self.local && forgotten.kind == Kind::EXPORT {
+                    shelf.forget_service(&forgotten.name);
+                    self.dirty.extend(forgotten.service());
+                }
+            }
         }
     }
 

@@ -42,7 +42,9 @@ pub enum LeafError {
     #[error("the certificate is a CA's, not a leaf (are tls.crt and ca.crt interchanged?)")]
     Authority,
     /// Key usage lacks digitalSignature or has a signing bit of a CA (X.509-SVID §4.3).
-    #[error("the certificate's key usage does not fit a leaf: it needs digitalSignature, without keyCertSign and cRLSign")]
+    #[error(
+        "the certificate's key usage does not fit a leaf: it needs digitalSignature, without keyCertSign and cRLSign"
+    )]
     KeyUsage,
 }
 

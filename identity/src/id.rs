@@ -162,7 +162,9 @@ mod tests {
 
     #[test]
     fn ids_round_trip() {
-        for text in ["spiffe://strait.example/cluster/us-west", "spiffe://a/cluster/1", "spiffe://a_b-c.d/cluster/eu-west-1"] {
+        for text in
+            ["spiffe://strait.example/cluster/us-west", "spiffe://a/cluster/1", "spiffe://a_b-c.d/cluster/eu-west-1"]
+        {
             assert_eq!(SpiffeId::parse(text).unwrap().to_string(), text);
         }
     }

@@ -10,10 +10,10 @@ const MAX_CERTIFICATES: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PemError {
     /// A `-----BEGIN` without its `-----END`.
-    #[error("cut short: a section has no -----END line (half written?)")]
+    #[error("is cut short: a section has no -----END line (half written?)")]
     Truncated,
     /// A line or its base64 is damaged.
-    #[error("damaged PEM: {detail}")]
+    #[error("is damaged: {detail}")]
     Damaged {
         /// What the reader met.
         detail: String,

@@ -10,8 +10,8 @@ use tokio::sync::watch;
 
 mod roots;
 
+pub(crate) use roots::Roots;
 pub use roots::{BundleError, BundleProblem};
-pub(crate) use roots::{Root, Roots};
 
 use crate::id::{SpiffeId, TrustDomain};
 

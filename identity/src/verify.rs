@@ -228,7 +228,11 @@ pub(crate) struct PeerVerifier {
 }
 
 impl PeerVerifier {
-    pub(crate) fn new(trust: Arc<TrustStore>, algorithms: WebPkiSupportedAlgorithms, expected: Option<ClusterId>) -> Self {
+    pub(crate) fn new(
+        trust: Arc<TrustStore>,
+        algorithms: WebPkiSupportedAlgorithms,
+        expected: Option<ClusterId>,
+    ) -> Self {
         Self { trust, algorithms, expected }
     }
 

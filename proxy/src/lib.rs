@@ -1,1 +1,32 @@
-//! placeholder
+//! The data plane: what a pod's request goes through on its way to a pod that can answer it.
+//!
+//! **Owns** the listeners of imported services and the gateway port, routing, balancing, health, spill to other
+//! clusters, retries, connection pools and the links between gateways, raw TCP relays.
+//! **Never does**: watch Kubernetes, resolve names for pods, decide what is true about a cluster (the catalog does) or
+//! who a cluster is (identity does). It writes nothing but its own health observations.
+//!
+//! ```text
+//! pod ──► listener of (service, port) ─┐                          ┌─► pooled HTTP/1.1 connection ──► local pod
+//!                                      ├─► admit ─► pick ─► try ──┤
+//! other cluster ──► gateway (mTLS, h2)─┘    ▲       ▲       │     └─► warm h2 link, mTLS ──► another cluster's gateway
+//!                                           │       └ again ┘
+//!                       Snapshot ──► routes and slots (health, weights), shared by all workers
+//! ```
+//!
+//! Each worker is one thread with one `current_thread` runtime, its own `SO_REUSEPORT` sockets, its own pools and its
+//! own links; workers share nothing per request but the slots' atomics and the budget of replays.
+//!
+//! The request path is written as one plain async function a stage, in reading order: admission (`admit`), deadline
+//! and route (`serve`), attempts (`attempt`, with the decisions in `retry`), metrics. They are not `tower` layers: a
+//! worker's futures are not `Send`, and every layer would box the future of each request and hide the order.
+
+mod balance;
+mod config;
+mod health;
+mod metrics;
+mod proxy;
+mod route;
+
+pub use config::{Limits, OnSync, ProxyConfig, Timeouts};
+pub use metrics::{LATENCY_BUCKETS, LATENCY_METRIC, describe};
+pub use proxy::{Bound, Proxy, StartError};

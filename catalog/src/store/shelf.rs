@@ -105,6 +105,15 @@ impl Shelf {
         self.live_at(Kind::EXPORT, service).is_some()
     }
 
+    /// True when the service has an export or the tombstone of one.
+    pub(super) fn ever_exported(&self, service: &str) -> bool {
+        self.records.contains_key(&(Kind::EXPORT, Arc::from(service)))
+    }
+
+    pub(super) fn dead(&self) -> impl Iterator<Item = &Record> {
+        self.tombstones.keys().filter_map(|at| self.records.get(at))
+    }
+
     pub(super) fn services(&self) -> BTreeSet<ServiceKey> {
         self.records.values().filter_map(|r| r.key().service()).collect()
     }
@@ -117,15 +126,29 @@ impl Shelf {
         self.generation
     }
 
-    pub(super) fn collect_tombstones(&mut self, now_ms: u64) {
+    /// Returns the keys that were forgotten.
+    pub(super) fn collect_tombstones(&mut self, now_ms: u64) -> Vec<Key> {
         let mut by_age: Vec<_> = self.tombstones.iter().map(|(k, at)| (*at, k.clone())).collect();
         by_age.sort_unstable();
         let over = by_age.len().saturating_sub(TOMBSTONE_CAP);
+        let mut forgotten = Vec::new();
         for (i, (at, key)) in by_age.into_iter().enumerate() {
             if i < over || now_ms.saturating_sub(at) > TOMBSTONE_MS {
                 self.tombstones.remove(&key);
-                self.records.remove(&key);
+                forgotten.extend(self.records.remove(&key).map(|r| r.key().clone()));
             }
+        }
+        forgotten
+    }
+
+    /// Forgets the Service and the live slices of a service, without a trace.
+    pub(super) fn forget_service(&mut self, service: &str) {
+        let slices = self.slices(service).map(|r| place(r.key()));
+        let parts: Vec<_> = slices.chain(self.live_at(Kind::SERVICE, service).map(|r| place(r.key()))).collect();
+        for at in parts {
+            self.records.remove(&at);
+            self.live -= 1;
+            self.generation += 1;
         }
     }
 }

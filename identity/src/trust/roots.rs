@@ -148,7 +148,10 @@ mod tests {
     fn one_bad_certificate_spoils_the_bundle() {
         let good = Forge::new("us-west").pem();
         let cut = &good[..good.len() / 2];
-        assert_eq!(Roots::from_pem(b""), Err(BundleProblem::Pem(PemError::Nothing { what: "certificate (-----BEGIN CERTIFICATE-----)" })));
+        assert_eq!(
+            Roots::from_pem(b""),
+            Err(BundleProblem::Pem(PemError::Nothing { what: "certificate (-----BEGIN CERTIFICATE-----)" }))
+        );
         assert_eq!(Roots::from_pem(format!("{good}{cut}").as_bytes()), Err(BundleProblem::Pem(PemError::Truncated)));
         let nonsense = format!("{good}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
         assert!(matches!(Roots::from_pem(nonsense.as_bytes()), Err(BundleProblem::Certificate { position: 2, .. })));

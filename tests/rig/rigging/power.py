@@ -11,7 +11,7 @@ from .images import base_images
 from .layout import BIN, CLUSTERS, DEFAULT_NODES, RUN, STATE, cgroup_roots, cluster_of, kubectl, netns, nodes, quiet, sh, wait
 from .network import network, switch_pid
 from .plane import control_plane, join
-from .processes import kill, namespaces, processes
+from .processes import alive, kill, namespaces, processes
 
 
 def up(a):
@@ -74,6 +74,13 @@ def crash_command(a):
         raise SystemExit(f"rig: no node {a.node}: {', '.join(nodes())}")
     sh("ip", "-n", netns(a.node), "link", "set", "eth0", "down")
     kill(processes(a.node), seconds=0)
+
+
+def down_command(a):
+    """rig down [--after PID]: with --after, wait until that process has ended, however it ended."""
+    while a.after and alive(a.after):
+        time.sleep(0.3)
+    down()
 
 
 def down(_=None):

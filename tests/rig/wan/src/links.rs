@@ -23,11 +23,7 @@ impl Link {
 
     /// This frame's share of the jitter.
     pub fn jitter(&self, dice: u64) -> Duration {
-        Duration::from_micros(if self.jitter_us == 0 {
-            0
-        } else {
-            (dice >> 3) % self.jitter_us
-        })
+        Duration::from_micros(if self.jitter_us == 0 { 0 } else { (dice >> 3) % self.jitter_us })
     }
 }
 
@@ -38,19 +34,11 @@ pub fn parse(text: &str, names: &[&str]) -> HashMap<usize, Link> {
     let mut table = HashMap::new();
     for line in text.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let ends = (
-            words.first().and_then(|w| index(w)),
-            words.get(1).and_then(|w| index(w)),
-        );
+        let ends = (words.first().and_then(|w| index(w)), words.get(1).and_then(|w| index(w)));
         let (Some(from), Some(to)) = ends else {
             continue;
         };
-        let number = |k: usize| {
-            words
-                .get(k)
-                .and_then(|w| w.parse::<u64>().ok())
-                .unwrap_or(0)
-        };
+        let number = |k: usize| words.get(k).and_then(|w| w.parse::<u64>().ok()).unwrap_or(0);
         let link = Link {
             delay: Duration::from_micros(number(2)),
             jitter_us: number(3),
@@ -68,19 +56,11 @@ mod tests {
 
     #[test]
     fn a_line_is_one_direction() {
-        let table = parse(
-            "a b 32500 100 20000 0\nb a 1 0 0 1\na gone 1 1 1 1\n",
-            &["a", "b"],
-        );
+        let table = parse("a b 32500 100 20000 0\nb a 1 0 0 1\na gone 1 1 1 1\n", &["a", "b"]);
         assert_eq!(table.len(), 2);
         assert_eq!(
             table[&1],
-            Link {
-                delay: Duration::from_micros(32_500),
-                jitter_us: 100,
-                loss_ppm: 20_000,
-                cut: false
-            }
+            Link { delay: Duration::from_micros(32_500), jitter_us: 100, loss_ppm: 20_000, cut: false }
         );
         assert!(table[&2].cut);
     }

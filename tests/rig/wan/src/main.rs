@@ -49,16 +49,11 @@ struct Switch {
 
 fn main() {
     let mut args = std::env::args().skip(1);
-    let links = args
-        .next()
-        .expect("usage: rig-wan LINKS PORT=NETNS_FILE...");
+    let links = args.next().expect("usage: rig-wan LINKS PORT=NETNS_FILE...");
     let ports: Vec<Port> = args
         .map(|a| {
             let (name, netns) = a.split_once('=').expect("PORT=NETNS_FILE");
-            Port {
-                name: name.to_owned(),
-                device: tap::open(name, netns),
-            }
+            Port { name: name.to_owned(), device: tap::open(name, netns) }
         })
         .collect();
     // SAFETY: the handler only stores to an atomic.
@@ -74,18 +69,8 @@ extern "C" fn on_hangup(_: libc::c_int) {
 impl Switch {
     fn new(ports: Vec<Port>) -> Self {
         let pairs = ports.len() * ports.len();
-        let wires = (0..pairs)
-            .map(|_| Wire {
-                link: Link::default(),
-                queue: VecDeque::new(),
-            })
-            .collect();
-        Self {
-            ports,
-            wires,
-            seen: HashMap::new(),
-            random: 0x9E37_79B9_7F4A_7C15,
-        }
+        let wires = (0..pairs).map(|_| Wire { link: Link::default(), queue: VecDeque::new() }).collect();
+        Self { ports, wires, seen: HashMap::new(), random: 0x9E37_79B9_7F4A_7C15 }
     }
 
     fn forward(mut self, links: &str) -> ! {
@@ -93,11 +78,7 @@ impl Switch {
         let mut polls: Vec<libc::pollfd> = self
             .ports
             .iter()
-            .map(|p| libc::pollfd {
-                fd: p.device.as_raw_fd(),
-                events: libc::POLLIN,
-                revents: 0,
-            })
+            .map(|p| libc::pollfd { fd: p.device.as_raw_fd(), events: libc::POLLIN, revents: 0 })
             .collect();
         loop {
             if RELOAD.swap(false, Ordering::Relaxed) {
@@ -123,10 +104,7 @@ impl Switch {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        self.wires
-            .iter()
-            .filter_map(|w| w.queue.front().map(|f| f.0))
-            .min()
+        self.wires.iter().filter_map(|w| w.queue.front().map(|f| f.0)).min()
     }
 
     fn receive(&mut self, from: usize, frame: &mut [u8], now: Instant) {
@@ -144,19 +122,11 @@ impl Switch {
     /// Sends one frame towards the port behind its destination, or towards all of them.
     fn switch(&mut self, from: usize, bytes: &[u8], now: Instant) {
         let n = self.ports.len();
-        self.seen
-            .insert(bytes[6..12].try_into().expect("six bytes"), from);
-        let target = self
-            .seen
-            .get(&bytes[..6])
-            .copied()
-            .filter(|_| bytes[0] & 1 == 0);
+        self.seen.insert(bytes[6..12].try_into().expect("six bytes"), from);
+        let target = self.seen.get(&bytes[..6]).copied().filter(|_| bytes[0] & 1 == 0);
         let always = bytes[12..14] == ETHERTYPE_ARP;
         for to in (0..n).filter(|&to| to != from && target.is_none_or(|t| t == to)) {
-            self.random = self
-                .random
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let dice = self.random >> 33;
             let wire = &mut self.wires[from * n + to];
             let lost = wire.link.cut || dice % 1_000_000 < wire.link.loss_ppm;
@@ -186,20 +156,8 @@ impl Switch {
 
 /// Sleeps until a frame arrives or one is due.
 fn wait(polls: &mut [libc::pollfd], due: Option<Instant>) {
-    let wait = due.map_or(Duration::from_millis(500), |t| {
-        t.saturating_duration_since(Instant::now())
-    });
-    let limit = libc::timespec {
-        tv_sec: wait.as_secs() as i64,
-        tv_nsec: i64::from(wait.subsec_nanos()),
-    };
+    let wait = due.map_or(Duration::from_millis(500), |t| t.saturating_duration_since(Instant::now()));
+    let limit = libc::timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
     // SAFETY: `polls` and `limit` live across the call, and the length is that of `polls`.
-    unsafe {
-        libc::ppoll(
-            polls.as_mut_ptr(),
-            polls.len() as libc::nfds_t,
-            &limit,
-            std::ptr::null(),
-        )
-    };
+    unsafe { libc::ppoll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, &limit, std::ptr::null()) };
 }

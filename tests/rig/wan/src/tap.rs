@@ -8,36 +8,21 @@ pub fn open(name: &str, netns: &str) -> OwnedFd {
     let device: String = format!("w-{name}").chars().take(14).collect();
     // SAFETY: plain system calls on values that live across the call.
     let fd = unsafe {
-        let fd = libc::open(
-            path.as_ptr(),
-            libc::O_RDWR | libc::O_NONBLOCK | libc::O_CLOEXEC,
-        );
-        assert!(
-            fd >= 0,
-            "open /dev/net/tun: {}",
-            std::io::Error::last_os_error()
-        );
+        let fd = libc::open(path.as_ptr(), libc::O_RDWR | libc::O_NONBLOCK | libc::O_CLOEXEC);
+        assert!(fd >= 0, "open /dev/net/tun: {}", std::io::Error::last_os_error());
         let mut request: libc::ifreq = std::mem::zeroed();
         request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
         for (to, from) in request.ifr_name.iter_mut().zip(device.bytes()) {
             *to = from as libc::c_char;
         }
         let done = libc::ioctl(fd, libc::TUNSETIFF as _, &request);
-        assert!(
-            done >= 0,
-            "TUNSETIFF {device}: {}",
-            std::io::Error::last_os_error()
-        );
+        assert!(done >= 0, "TUNSETIFF {device}: {}", std::io::Error::last_os_error());
         OwnedFd::from_raw_fd(fd)
     };
     let pinned = netns.rsplit('/').next().expect("a split has a part");
-    let moved = std::process::Command::new("ip")
-        .args(["link", "set", &device, "netns", pinned, "name", "eth0"])
-        .status();
-    assert!(
-        moved.is_ok_and(|s| s.success()),
-        "moving {device} into {pinned}"
-    );
+    let moved =
+        std::process::Command::new("ip").args(["link", "set", &device, "netns", pinned, "name", "eth0"]).status();
+    assert!(moved.is_ok_and(|s| s.success()), "moving {device} into {pinned}");
     fd
 }
 

@@ -1,0 +1,76 @@
+//! What is watched, and where it is asked for.
+
+use crate::api::{MCS_GROUP, SYSTEM_NAMESPACE, ServedVersion};
+
+/// One watched kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Watched {
+    /// ConfigMaps of `strait-system`: the cluster's facts and the epoch.
+    ConfigMap,
+    /// Services everywhere.
+    Service,
+    /// EndpointSlices that belong to a Service.
+    EndpointSlice,
+    /// ServiceExports everywhere.
+    ServiceExport,
+    /// ServiceImports everywhere.
+    ServiceImport,
+    /// ClusterPeers.
+    ClusterPeer,
+    /// Nodes.
+    Node,
+}
+
+impl Watched {
+    pub(super) const ALL: [Self; 7] = [
+        Self::ConfigMap,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::ServiceExport,
+        Self::ServiceImport,
+        Self::ClusterPeer,
+        Self::Node,
+    ];
+
+    /// The kind's name, also the label of its metrics.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConfigMap => "ConfigMap",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::ServiceExport => "ServiceExport",
+            Self::ServiceImport => "ServiceImport",
+            Self::ClusterPeer => "ClusterPeer",
+            Self::Node => "Node",
+        }
+    }
+
+    /// The paths under which it may be served, in the order in which they are tried.
+    pub(super) fn paths(self) -> Vec<String> {
+        let mcs = |plural: &str| {
+            ServedVersion::PREFERENCE.iter().map(|v| format!("/apis/{MCS_GROUP}/{}/{plural}", v.as_str())).collect()
+        };
+        match self {
+            Self::ConfigMap => vec![format!("/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps")],
+            Self::Service => vec!["/api/v1/services".into()],
+            Self::EndpointSlice => vec!["/apis/discovery.k8s.io/v1/endpointslices".into()],
+            Self::ServiceExport => mcs("serviceexports"),
+            Self::ServiceImport => mcs("serviceimports"),
+            Self::ClusterPeer => vec!["/apis/strait.dev/v1alpha1/clusterpeers".into()],
+            Self::Node => vec!["/api/v1/nodes".into()],
+        }
+    }
+
+    /// Which of its objects are of interest.
+    pub(super) const fn labels(self) -> Option<&'static str> {
+        match self {
+            Self::EndpointSlice => Some("kubernetes.io/service-name"),
+            _ => None,
+        }
+    }
+
+    /// True for custom resources: an API server without the CRD answers 404, which then means "none".
+    pub(super) const fn may_be_absent(self) -> bool {
+        matches!(self, Self::ServiceExport | Self::ServiceImport | Self::ClusterPeer)
+    }
+}

@@ -1,0 +1,29 @@
+//! Who gets the next request: "spill", a local-first balancer over clusters and endpoints.
+//!
+//! **Owns** the shares of each service's clusters ([`Spill`], a pure function of time and inputs), the pick of a
+//! request ([`pick`]), what a request has tried ([`Attempted`]) and the task that recomputes shares ([`Balancer`]).
+//! **Never does**: connect, retry, read a request, watch anything.
+//!
+//! ```text
+//! every 100 ms, on a new snapshot, on a breaker's trip
+//!   Balancer ──► rebuild changed routes ──► inputs ──► Spill::tick ──► thresholds and weights, in place (atomics)
+//!                                                                          │
+//! per request      pick(route, rng, now, attempted) ◄──────────────────────┘
+//!   cluster by thresholds ─► two alias draws, lower peak-EWMA × (in flight + 1) ÷ weight ─► Choice ─► InFlight
+//! ```
+
+mod alias;
+mod attempted;
+mod capacity;
+mod driver;
+mod failback;
+mod pick;
+mod spill;
+mod split;
+mod status;
+
+pub use attempted::Attempted;
+pub use driver::Balancer;
+pub use pick::{Choice, TargetRef, pick, pick_local_only};
+pub use spill::{ClusterInput, Settings, Shares, Spill};
+pub use status::{ClusterStatus, EndpointState, EndpointStatus, ServiceStatus};

@@ -1,0 +1,120 @@
+//! How long a client takes for a request head, and how long it has been idle.
+//!
+//! hyper's own header timeout also runs while a kept-alive connection waits for its next request, so ten seconds of
+//! it would close idle connections under clients that are just about to use them. Here the clock of the head starts
+//! with its first byte.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    /// For the first byte of a head, since then.
+    Idle,
+    /// For the rest of a head, since then.
+    Head,
+    /// For nothing from the client's head: requests are under way.
+    Busy,
+}
+
+/// Why a connection has been quiet for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    /// No request came; it is closed politely.
+    Idle,
+    /// A head began and did not end; it is cut.
+    Head,
+}
+
+/// One connection's clock. The stream that sees bytes come and the service that sees requests come share it.
+#[derive(Debug)]
+pub(crate) struct HeadClock {
+    origin: Instant,
+    /// Milliseconds since `origin` shifted left by two, and [`Waiting`] in the low bits.
+    state: AtomicU64,
+}
+
+impl HeadClock {
+    /// A connection that was accepted now and has said nothing.
+    pub(crate) fn new(now: Instant) -> Self {
+        // The first head is expected at once, so its clock runs from the accept.
+        Self { origin: now, state: AtomicU64::new(Waiting::Head as u64) }
+    }
+
+    fn set(&self, waiting: Waiting, now: Instant) {
+        let ms = u64::try_from(now.saturating_duration_since(self.origin).as_millis()).unwrap_or(u64::MAX >> 2);
+        self.state.store(ms << 2 | waiting as u64, Ordering::Relaxed);
+    }
+
+    fn waiting(&self) -> (Waiting, Duration) {
+        let state = self.state.load(Ordering::Relaxed);
+        let waiting = match state & 3 {
+            0 => Waiting::Idle,
+            1 => Waiting::Head,
+            _ => Waiting::Busy,
+        };
+        (waiting, Duration::from_millis(state >> 2))
+    }
+
+    /// Bytes came: on an idle connection, the start of a head.
+    pub(crate) fn bytes_came(&self) {
+        if self.waiting().0 == Waiting::Idle {
+            self.set(Waiting::Head, Instant::now());
+        }
+    }
+
+    /// A whole head came.
+    pub(crate) fn request_came(&self, now: Instant) {
+        self.set(Waiting::Busy, now);
+    }
+
+    /// The last request under way was answered whole.
+    pub(crate) fn went_idle(&self, now: Instant) {
+        self.set(Waiting::Idle, now);
+    }
+
+    /// Whether the client is overdue.
+    pub(crate) fn overdue(&self, now: Instant, head: Duration, idle: Duration) -> Option<Overdue> {
+        let (waiting, since) = self.waiting();
+        let passed = now.saturating_duration_since(self.origin).saturating_sub(since);
+        match waiting {
+            Waiting::Idle if passed >= idle => Some(Overdue::Idle),
+            Waiting::Head if passed >= head => Some(Overdue::Head),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: Duration = Duration::from_secs(10);
+    const IDLE: Duration = Duration::from_secs(120);
+
+    #[test]
+    fn the_first_head_has_ten_seconds_and_idle_connections_much_longer() {
+        let start = Instant::now();
+        let at = |s| start + Duration::from_secs(s);
+        let clock = HeadClock::new(start);
+        assert_eq!(clock.overdue(at(9), HEAD, IDLE), None);
+        assert_eq!(clock.overdue(at(10), HEAD, IDLE), Some(Overdue::Head));
+        clock.request_came(at(5));
+        assert_eq!(clock.overdue(at(900), HEAD, IDLE), None, "a long answer is no reason");
+        clock.went_idle(at(900));
+        assert_eq!(clock.overdue(at(1_000), HEAD, IDLE), None);
+        assert_eq!(clock.overdue(at(1_020), HEAD, IDLE), Some(Overdue::Idle));
+    }
+
+    #[test]
+    fn a_second_head_that_trickles_is_cut() {
+        let start = Instant::now();
+        let clock = HeadClock::new(start);
+        clock.request_came(start);
+        clock.went_idle(start);
+        clock.bytes_came();
+        clock.bytes_came();
+        assert_eq!(clock.overdue(Instant::now() + HEAD, HEAD, IDLE), Some(Overdue::Head));
+    }
+}

@@ -1,0 +1,140 @@
+//! What a proxy is started with.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use strait_catalog::{ClusterId, Published};
+use strait_identity::Identity;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+/// Takes over a connection of another daemon that chose `strait-sync/1`, with the cluster its certificate proved.
+///
+/// It is called on a proxy worker's thread and must return at once; the stream is registered with that worker's
+/// reactor, so a session that lives on another runtime only polls it from there.
+pub type OnSync = Arc<dyn Fn(TlsStream<TcpStream>, ClusterId) + Send + Sync>;
+
+/// What a [`crate::Proxy`] needs. Durations and limits have the defaults written at their fields.
+#[derive(Clone)]
+pub struct ProxyConfig {
+    /// Where snapshots appear; its local cluster is this daemon's.
+    pub published: Published,
+    /// Certificates of this cluster and roots of the others; the gateway opens once it is ready.
+    pub identity: Arc<Identity>,
+    /// Where other clusters' daemons reach this one; empty keeps the gateway closed.
+    pub gateways: Vec<SocketAddr>,
+    /// Threads; `None` takes the CPUs this process may use.
+    pub workers: Option<NonZeroUsize>,
+    /// Takes over sync sessions.
+    pub on_sync: OnSync,
+    /// Durations.
+    pub timeouts: Timeouts,
+    /// Ceilings.
+    pub limits: Limits,
+}
+
+impl ProxyConfig {
+    /// A configuration with every default.
+    #[must_use]
+    pub fn new(published: Published, identity: Arc<Identity>, on_sync: OnSync) -> Self {
+        Self {
+            published,
+            identity,
+            gateways: Vec::new(),
+            workers: None,
+            on_sync,
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// How long things may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// A whole request until its response head, all attempts together; 30 s. Bodies have no limit: models stream.
+    pub request: Duration,
+    /// One attempt until its response head; none, since a model may think for seconds.
+    pub attempt: Option<Duration>,
+    /// A TCP connection to a pod of this cluster; 250 ms. A crashed node is a black hole.
+    pub connect_pod: Duration,
+    /// A client's request head, from its first byte; 10 s.
+    pub head: Duration,
+    /// A kept-alive client connection without a request; 120 s.
+    pub idle_client: Duration,
+    /// A kept-alive connection to a pod without a request; 3 s, below what servers usually keep.
+    pub idle_pod: Duration,
+    /// A handshake on the gateway port; 5 s.
+    pub handshake: Duration,
+    /// Silence on a link between gateways before it is pinged; 200 ms. A link is dead after this plus two round trips
+    /// plus [`Timeouts::link_slack`].
+    pub link_ping: Duration,
+    /// What a link is allowed beyond two round trips; 200 ms.
+    pub link_slack: Duration,
+    /// A connection to a gateway whose round-trip time is not known yet, TCP and TLS together; 1 s.
+    pub connect_gateway: Duration,
+    /// Age at which a link is replaced by a fresh one, ±10 %; 10 min.
+    pub link_age: Duration,
+    /// How long the listeners of an import that is gone are kept; 2 s.
+    pub unbind_grace: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            request: Duration::from_secs(30),
+            attempt: None,
+            connect_pod: Duration::from_millis(250),
+            head: Duration::from_secs(10),
+            idle_client: Duration::from_secs(120),
+            idle_pod: Duration::from_secs(3),
+            handshake: Duration::from_secs(5),
+            link_ping: Duration::from_millis(200),
+            link_slack: Duration::from_millis(200),
+            connect_gateway: Duration::from_secs(1),
+            link_age: Duration::from_secs(600),
+            unbind_grace: Duration::from_secs(2),
+        }
+    }
+}
+
+/// How much there may be. All are per worker, so that no counter is shared on the request path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Client connections; 16,384.
+    pub client_connections: usize,
+    /// Connections on the gateway port, handshakes included; 4,096.
+    pub gateway_connections: usize,
+    /// Requests under way; 16,384. Beyond it answers are 503 with Retry-After.
+    pub requests: usize,
+    /// Idle connections kept to one pod; 256.
+    pub idle_per_pod: usize,
+    /// Streams one connection may have open towards this daemon; 256.
+    pub streams: u32,
+    /// Bytes of a request body kept for a replay; 64 KiB.
+    pub replay_bytes: usize,
+    /// Bytes of a request target; 16 KiB.
+    pub target_bytes: usize,
+    /// Bytes of a request's header fields; 64 KiB.
+    pub head_bytes: usize,
+    /// Gateways of one cluster that are kept connected; 4.
+    pub gateways_per_cluster: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            client_connections: 16_384,
+            gateway_connections: 4_096,
+            requests: 16_384,
+            idle_per_pod: 256,
+            streams: 256,
+            replay_bytes: 64 * 1024,
+            target_bytes: 16 * 1024,
+            head_bytes: 64 * 1024,
+            gateways_per_cluster: 4,
+        }
+    }
+}

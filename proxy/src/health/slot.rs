@@ -1,0 +1,310 @@
+//! One target's state, in atomics. Every method is lock-free and takes the time as an argument.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::breaker::{Breaker, Cause, Event, Policy, State};
+use super::ewma::PeakEwma;
+use super::outcome::Outcome;
+use super::registry::{ClusterNumber, Target};
+use super::window::Window;
+
+/// Lowest latency a cost is reckoned with, in milliseconds: an unknown or idle target is attractive, not infinitely so.
+const COST_FLOOR_MS: f32 = 0.2;
+/// How long a newly ready or reopened target takes to reach its full weight, in milliseconds.
+const RAMP_MS: f64 = 10_000.0;
+/// Share of its weight such a target starts with.
+const RAMP_START: f64 = 0.1;
+
+/// Whether a target may be given a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usable {
+    /// It may.
+    Yes,
+    /// Ejected, but its back-off is over: one request may try it, after [`Slot::claim_probation`].
+    Probation,
+    /// Ejected.
+    No,
+}
+
+/// One target's state. Two cache-line pairs: what every pick reads comes first.
+#[derive(Debug)]
+#[repr(C, align(128))]
+pub struct Slot {
+    breaker: AtomicU64,
+    ewma: PeakEwma,
+    in_flight: AtomicU32,
+    cluster: ClusterNumber,
+    id: u64,
+    last_success_ms: AtomicU64,
+    last_failure_ms: AtomicU64,
+    successes: AtomicU64,
+    failures: AtomicU64,
+    /// When it was last taken into use after an absence; 0: with the whole set, so without a ramp.
+    fresh_ms: AtomicU64,
+    touched_ms: AtomicU64,
+    seed: u32,
+    was_ready: AtomicBool,
+    policy: Policy,
+    window: Window,
+    wake: Arc<Notify>,
+    target: Target,
+}
+
+impl Slot {
+    #[allow(clippy::cast_possible_truncation, reason = "a seed")]
+    pub(super) fn new(id: u64, target: Target, cluster: ClusterNumber, wake: Arc<Notify>, now_ms: u64) -> Self {
+        let policy = match target {
+            Target::Pod { .. } => Policy::POD,
+            Target::Gateway { .. } => Policy::GATEWAY,
+        };
+        Self {
+            breaker: AtomicU64::new(Breaker::new(now_ms).pack()),
+            ewma: PeakEwma::default(),
+            in_flight: AtomicU32::new(0),
+            cluster,
+            id,
+            last_success_ms: AtomicU64::new(0),
+            last_failure_ms: AtomicU64::new(0),
+            successes: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            fresh_ms: AtomicU64::new(0),
+            touched_ms: AtomicU64::new(now_ms),
+            seed: (id as u32).wrapping_mul(0x9e37_79b9) ^ (now_ms as u32),
+            was_ready: AtomicBool::new(false),
+            policy,
+            window: Window::default(),
+            wake,
+            target,
+        }
+    }
+
+    /// A number of its own, never reused.
+    #[must_use]
+    pub const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// What it is the state of.
+    #[must_use]
+    pub const fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The cluster it stands in.
+    #[must_use]
+    pub const fn cluster(&self) -> ClusterNumber {
+        self.cluster
+    }
+
+    /// Requests in flight, over all workers.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Successes and failures since the slot was made.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        (self.successes.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed))
+    }
+
+    /// The latency estimate, projected to now.
+    #[must_use]
+    pub fn latency(&self, now_ms: u64) -> Duration {
+        Duration::from_secs_f32((self.ewma.read(now_ms) / 1_000.0).max(0.0))
+    }
+
+    /// The breaker as it stands.
+    #[must_use]
+    pub fn breaker(&self) -> Breaker {
+        Breaker::unpack(self.breaker.load(Ordering::Relaxed))
+    }
+
+    /// Peak-EWMA × (requests in flight + 1), in milliseconds: what the pick compares, before weights.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "requests in flight")]
+    pub fn cost(&self, now_ms: u64) -> f32 {
+        self.ewma.read(now_ms).max(COST_FLOOR_MS) * (self.in_flight() + 1) as f32
+    }
+
+    /// Whether a request may be sent here now.
+    #[must_use]
+    pub fn usable(&self, now_ms: u64) -> Usable {
+        let word = self.breaker.load(Ordering::Relaxed);
+        if Breaker::is_closed(word) {
+            return Usable::Yes;
+        }
+        match Breaker::unpack(word).due_ms(self.policy, self.seed) {
+            Some(due) if now_ms < due => Usable::No,
+            _ => Usable::Probation,
+        }
+    }
+
+    /// True when it is ejected and its back-off is over.
+    #[must_use]
+    pub fn probation_due(&self, now_ms: u64) -> bool {
+        self.usable(now_ms) == Usable::Probation
+    }
+
+    /// True when it is closed, or ejected for bad answers only: good enough when nothing else is.
+    #[must_use]
+    pub fn reachable(&self) -> bool {
+        let breaker = self.breaker();
+        breaker.state == State::Closed || breaker.cause == Cause::Soft
+    }
+
+    /// Takes the one probation that is due. False when none is or another request was faster.
+    pub fn claim_probation(&self, now_ms: u64) -> bool {
+        if !self.probation_due(now_ms) {
+            return false;
+        }
+        let word = self.breaker.load(Ordering::Relaxed);
+        let breaker = Breaker::unpack(word);
+        breaker.state != State::Closed
+            && breaker.due_ms(self.policy, self.seed).is_some_and(|due| due <= now_ms)
+            && self
+                .breaker
+                .compare_exchange(word, breaker.after(Event::Claim, now_ms).pack(), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// True after a success within `within_ms` that no failure followed.
+    #[must_use]
+    pub fn fresh_success(&self, within_ms: u64, now_ms: u64) -> bool {
+        let success = self.last_success_ms.load(Ordering::Relaxed);
+        success != 0
+            && now_ms.saturating_sub(success) <= within_ms
+            && self.last_failure_ms.load(Ordering::Relaxed) <= success
+    }
+
+    /// True when its last attempt succeeded, or none was ever made.
+    #[must_use]
+    pub fn in_good_standing(&self) -> bool {
+        let breaker = self.breaker();
+        breaker.state == State::Closed && breaker.run == 0
+    }
+
+    /// A connection was made: ends an ejection that connects had caused.
+    pub fn connected(&self, now_ms: u64) {
+        if !Breaker::is_closed(self.breaker.load(Ordering::Relaxed)) {
+            self.apply(Event::Connected, now_ms);
+        }
+    }
+
+    /// Records how an attempt ended.
+    pub fn record(&self, outcome: Outcome, now_ms: u64) {
+        self.ewma.add(outcome.load().as_secs_f32() * 1_000.0, now_ms);
+        let Some(event) = outcome.event(now_ms) else { return };
+        let success = outcome.is_success();
+        self.window.add(success, now_ms);
+        if success {
+            self.successes.fetch_add(1, Ordering::Relaxed);
+            self.last_success_ms.store(now_ms, Ordering::Relaxed);
+            // Nearly always there is nothing to change.
+            if !self.in_good_standing() {
+                self.apply(event, now_ms);
+            }
+            return;
+        }
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.last_failure_ms.store(now_ms, Ordering::Relaxed);
+        self.apply(event, now_ms);
+        if self.window.ratio(now_ms).is_some_and(|ratio| ratio < 0.5) {
+            self.apply(Event::LowRatio, now_ms);
+        }
+    }
+
+    /// Changes the breaker. A thread that loses the race tries again with what the other left.
+    fn apply(&self, event: Event, now_ms: u64) {
+        let mut word = self.breaker.load(Ordering::Relaxed);
+        loop {
+            let before = Breaker::unpack(word);
+            let after = before.after(event, now_ms);
+            if after == before {
+                return;
+            }
+            match self.breaker.compare_exchange_weak(word, after.pack(), Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return self.changed(before, after, now_ms),
+                Err(seen) => word = seen,
+            }
+        }
+    }
+
+    fn changed(&self, before: Breaker, after: Breaker, now_ms: u64) {
+        if before.state == after.state {
+            return;
+        }
+        if after.state == State::Closed {
+            // Old failures must not eject it again, and it starts small.
+            self.window.clear();
+            self.fresh_ms.store(now_ms.max(1), Ordering::Relaxed);
+        }
+        self.wake.notify_one();
+    }
+
+    /// How healthy it is, in 0–1: `gate · ramp · q`, with `q = clamp((s − 0.50) / 0.45, 0, 1)` for the success ratio `s`
+    /// of the last ten seconds (1 below 20 samples), and a ramp from 0.1 to 1 over 10 s after an absence.
+    #[must_use]
+    pub fn health(&self, now_ms: u64) -> f64 {
+        if !Breaker::is_closed(self.breaker.load(Ordering::Relaxed)) {
+            return 0.0;
+        }
+        let quality = self.window.ratio(now_ms).map_or(1.0, |s| ((s - 0.5) / 0.45).clamp(0.0, 1.0));
+        self.ramp(now_ms) * quality
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
+    fn ramp(&self, now_ms: u64) -> f64 {
+        match self.fresh_ms.load(Ordering::Relaxed) {
+            0 => 1.0,
+            at => (now_ms.saturating_sub(at) as f64 / RAMP_MS).clamp(RAMP_START, 1.0),
+        }
+    }
+
+    /// True while its weight still changes by itself: it ramps, is ejected, or has failures in its window.
+    #[must_use]
+    pub fn unsettled(&self, now_ms: u64) -> bool {
+        !self.in_good_standing() || self.ramp(now_ms) < 1.0 || self.window.read(now_ms).1 > 0
+    }
+
+    /// Notes that the source reports it ready after it was not: failures are void; with `ramp` it starts small.
+    pub(crate) fn became_ready(&self, ramp: bool, now_ms: u64) {
+        self.was_ready.store(true, Ordering::Relaxed);
+        self.apply(Event::Revived, now_ms);
+        self.window.clear();
+        self.fresh_ms.store(if ramp { now_ms.max(1) } else { 0 }, Ordering::Relaxed);
+    }
+
+    /// Counts the target as capacity that is expected, ready or not.
+    pub(crate) fn expect_ready(&self) {
+        self.was_ready.store(true, Ordering::Relaxed);
+    }
+
+    /// True when it was ready before, or its whole set was coming up when it appeared.
+    #[must_use]
+    pub fn expected(&self) -> bool {
+        self.was_ready.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn touch(&self, now_ms: u64) {
+        self.touched_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    pub(super) fn touched_ms(&self) -> u64 {
+        self.touched_ms.load(Ordering::Relaxed)
+    }
+
+    /// Counts a request in; the caller's guard counts it out.
+    pub(crate) fn enter(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request out.
+    pub(crate) fn leave(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,294 @@
+//! Which header fields pass, which are added and which refuse a request: pure functions over header maps.
+//!
+//! Messages are always re-framed by hyper, never relayed raw; what is decided here is what one connection may say
+//! about the next (RFC 9110 §7.6) and what would let one request be read as two.
+
+use std::net::IpAddr;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, Uri, Version};
+
+mod names;
+mod response;
+
+pub(crate) use names::{
+    ERROR, HOP, LOAD, PORT, REACHED, SERVED_BY, SERVICE, VERSION, is_private, strip_private,
+};
+pub(crate) use response::clean_response;
+use names::{FORWARDED_PREFIX, KEEP_ALIVE, PROXY_CONNECTION, X_FORWARDED_FOR};
+
+/// How often this cluster may already stand in `Via`. Pods that are proxies themselves copy the field from request to
+/// request, so one appearance is no loop; a loop reaches any number.
+const MAX_VIA: usize = 8;
+
+/// Why a request is refused before any pod is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// CONNECT asks for a tunnel, which a listener of one service does not give.
+    #[error("CONNECT is not offered here")]
+    Connect,
+    /// No Host, or an empty one.
+    #[error("the request names no host")]
+    NoHost,
+    /// More than one Host.
+    #[error("the request has more than one Host field")]
+    ManyHosts,
+    /// Not `host[:port]`.
+    #[error("the Host field is not host[:port]")]
+    BadHost,
+    /// Host and the request target's authority differ.
+    #[error("Host and the request target name different hosts")]
+    HostMismatch,
+    /// `Connection` names a field that must reach the pod.
+    #[error("Connection names a field that may not be removed on the way")]
+    ConnectionNames,
+    /// This cluster stands in `Via` too often.
+    #[error("the request has come through this cluster's proxies more than 8 times; does a pod call its own service?")]
+    Loop,
+    /// The request target is longer than the limit.
+    #[error("the request target is too long")]
+    TargetTooLong,
+    /// The request target has no path a pod could be asked for.
+    #[error("the request target is not one a service can be asked for")]
+    BadTarget,
+}
+
+/// What the head said about this connection alone, kept for the next one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notes {
+    /// The client asks to leave HTTP for this protocol.
+    pub(crate) upgrade: Option<HeaderValue>,
+    /// The client takes trailers.
+    pub(crate) te_trailers: bool,
+    /// The client waits for 100 before it sends its body.
+    pub(crate) expect_continue: bool,
+}
+
+/// Cleans a client's request head for the next hop: checks the host, removes what concerned this connection only and
+/// everything of the private `x-strait-` names. The URI is left in origin form.
+///
+/// # Errors
+/// [`Refused`]; the head may be half cleaned then.
+pub(crate) fn clean_request(head: &mut Parts, max_target: usize) -> Result<Notes, Refused> {
+    if head.method == Method::CONNECT {
+        return Err(Refused::Connect);
+    }
+    check_host(head)?;
+    origin_form(&mut head.uri, &head.method, max_target)?;
+    let mut notes = notes(head);
+    notes.upgrade = notes.upgrade.filter(|_| connection_has(&head.headers, "upgrade"));
+    remove_named_by_connection(&mut head.headers)?;
+    remove_hop_by_hop(&mut head.headers);
+    strip_private(&mut head.headers);
+    Ok(notes)
+}
+
+/// Host is there once, well formed, and the same as `:authority` or an absolute target.
+fn check_host(head: &mut Parts) -> Result<(), Refused> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    if second.is_some() {
+        return Err(Refused::ManyHosts);
+    }
+    let authority = head.uri.authority();
+    if authority.is_some_and(|a| a.as_str().contains('@')) {
+        return Err(Refused::BadHost);
+    }
+    match (first, authority) {
+        (None, None) if head.version == Version::HTTP_10 => Ok(()),
+        (None, None) => Err(Refused::NoHost),
+        (None, Some(authority)) => {
+            let value = HeaderValue::from_str(authority.as_str()).map_err(|_| Refused::BadHost)?;
+            head.headers.insert(header::HOST, value);
+            Ok(())
+        }
+        (Some(host), authority) => match (plain_authority(host)?, authority) {
+            (host, Some(authority)) if *host != *authority => Err(Refused::HostMismatch),
+            _ => Ok(()),
+        },
+    }
+}
+
+fn plain_authority(host: &HeaderValue) -> Result<Authority, Refused> {
+    if host.is_empty() {
+        return Err(Refused::NoHost);
+    }
+    match Authority::try_from(host.as_bytes()) {
+        Ok(parsed) if !parsed.as_str().contains('@') => Ok(parsed),
+        _ => Err(Refused::BadHost),
+    }
+}
+
+/// `/path?query`, or `*` for OPTIONS.
+fn origin_form(uri: &mut Uri, method: &Method, max: usize) -> Result<(), Refused> {
+    let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    if target.len() > max {
+        return Err(Refused::TargetTooLong);
+    }
+    if !(target.starts_with('/') || (target == "*" && method == Method::OPTIONS) || target.is_empty()) {
+        return Err(Refused::BadTarget);
+    }
+    if uri.scheme().is_some() || uri.authority().is_some() || target.is_empty() {
+        let kept = uri.path_and_query().filter(|p| !p.as_str().is_empty()).cloned();
+        *uri = Uri::from(kept.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    }
+    Ok(())
+}
+
+fn notes(head: &Parts) -> Notes {
+    Notes {
+        upgrade: (head.version == Version::HTTP_11).then(|| head.headers.get(header::UPGRADE).cloned()).flatten(),
+        te_trailers: tokens(&head.headers, &header::TE).any(|t| t.eq_ignore_ascii_case("trailers")),
+        expect_continue: head.version >= Version::HTTP_11
+            && head.headers.get(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue")),
+    }
+}
+
+/// The comma-separated elements of a field, over all its lines.
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).map(str::trim)
+}
+
+fn connection_has(headers: &HeaderMap, token: &str) -> bool {
+    tokens(headers, &header::CONNECTION).any(|t| t.eq_ignore_ascii_case(token))
+}
+
+/// RFC 9110 §7.6.1. A client that names a field here which the pod relies on wants it removed by us but believed by
+/// someone else: refused.
+fn remove_named_by_connection(headers: &mut HeaderMap) -> Result<(), Refused> {
+    if !headers.contains_key(header::CONNECTION) {
+        return Ok(());
+    }
+    let named: Vec<HeaderName> =
+        tokens(headers, &header::CONNECTION).filter_map(|t| HeaderName::from_bytes(t.as_bytes()).ok()).collect();
+    for name in named {
+        if must_stay(&name) {
+            return Err(Refused::ConnectionNames);
+        }
+        headers.remove(&name);
+    }
+    Ok(())
+}
+
+fn must_stay(name: &HeaderName) -> bool {
+    const STAY: [HeaderName; 9] = [
+        header::HOST,
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::AUTHORIZATION,
+        header::COOKIE,
+        header::VIA,
+        header::FORWARDED,
+        header::CACHE_CONTROL,
+        header::EXPECT,
+    ];
+    STAY.contains(name) || name.as_str().starts_with(FORWARDED_PREFIX) || is_private(name)
+}
+
+/// What never crosses, named by `Connection` or not. `Trailer` stays: it announces what follows the body.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.is_empty() {
+        return;
+    }
+    for name in [
+        header::CONNECTION,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        header::TE,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        names::HTTP2_SETTINGS,
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// Who stands where on the way, prepared once per connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Trace {
+    /// The client's address.
+    pub(crate) client: IpAddr,
+    /// This cluster's name in `Via`, `<cluster>.strait`.
+    pub(crate) pseudonym: String,
+    via_10: HeaderValue,
+    via_11: HeaderValue,
+    via_20: HeaderValue,
+    address: HeaderValue,
+    forwarded: HeaderValue,
+}
+
+impl Trace {
+    /// The values this connection's requests get.
+    pub(crate) fn new(client: IpAddr, cluster: &str) -> Self {
+        let client = client.to_canonical();
+        let pseudonym = format!("{cluster}.strait");
+        let value = |text: String| HeaderValue::try_from(text).expect("labels and addresses are visible ASCII");
+        let node = match client {
+            IpAddr::V4(v4) => v4.to_string(),
+            IpAddr::V6(v6) => format!("\"[{v6}]\""),
+        };
+        Self {
+            client,
+            via_10: value(format!("1.0 {pseudonym}")),
+            via_11: value(format!("1.1 {pseudonym}")),
+            via_20: value(format!("2.0 {pseudonym}")),
+            address: value(client.to_string()),
+            forwarded: value(format!("for={node};by={pseudonym}")),
+            pseudonym,
+        }
+    }
+
+    /// The `Via` element for a message received in that version.
+    pub(crate) const fn via(&self, received: Version) -> &HeaderValue {
+        match received {
+            Version::HTTP_10 => &self.via_10,
+            Version::HTTP_2 => &self.via_20,
+            _ => &self.via_11,
+        }
+    }
+
+    /// Appends Via, X-Forwarded-For and Forwarded, as new lines: earlier lines stay as they came.
+    ///
+    /// # Errors
+    /// [`Refused::Loop`].
+    pub(crate) fn stamp(&self, head: &mut Parts) -> Result<(), Refused> {
+        self.stamp_via(head)?;
+        head.headers.append(X_FORWARDED_FOR, self.address.clone());
+        head.headers.append(header::FORWARDED, self.forwarded.clone());
+        Ok(())
+    }
+
+    /// Appends Via alone: for the second hop of a request that this mesh forwarded to itself.
+    ///
+    /// # Errors
+    /// [`Refused::Loop`].
+    pub(crate) fn stamp_via(&self, head: &mut Parts) -> Result<(), Refused> {
+        let own = |element: &str| element.split_ascii_whitespace().nth(1) == Some(&self.pseudonym);
+        if tokens(&head.headers, &header::VIA).filter(|e| own(e)).count() >= MAX_VIA {
+            return Err(Refused::Loop);
+        }
+        head.headers.append(header::VIA, self.via(head.version).clone());
+        Ok(())
+    }
+}
+
+/// The absolute URI that an HTTP/2 request needs, from a head in origin form and its Host.
+///
+/// # Errors
+/// [`Refused::NoHost`] when there is none to make `:authority` of.
+pub(crate) fn absolute(target: &Uri, host: Option<&HeaderValue>) -> Result<Uri, Refused> {
+    let host = host.ok_or(Refused::NoHost)?;
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(plain_authority(host)?);
+    // `OPTIONS *` travels as an empty path (RFC 9113 §8.3.1), which the http crate spells "*".
+    parts.path_and_query = target.path_and_query().cloned();
+    Uri::from_parts(parts).map_err(|_| Refused::BadTarget)
+}
+
+#[cfg(test)]
+mod tests;

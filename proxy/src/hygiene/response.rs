@@ -1,0 +1,44 @@
+//! The way back: a pod's response head made fit for the client.
+
+use http::header::{self, HeaderMap, HeaderName};
+use http::response::Parts;
+use http::{StatusCode, Version};
+
+use super::{remove_hop_by_hop, strip_private, tokens};
+
+/// Removes from a pod's or gateway's response what concerned that connection only, and every private field. A 101
+/// keeps `Connection` and `Upgrade`, which are what it says.
+pub(crate) fn clean_response(head: &mut Parts) {
+    let upgrade = (head.status == StatusCode::SWITCHING_PROTOCOLS)
+        .then(|| head.headers.get(header::UPGRADE).cloned())
+        .flatten();
+    remove_named(&mut head.headers);
+    remove_hop_by_hop(&mut head.headers);
+    strip_private(&mut head.headers);
+    if let Some(protocol) = upgrade {
+        head.headers.insert(header::CONNECTION, header::HeaderValue::from_static("upgrade"));
+        head.headers.insert(header::UPGRADE, protocol);
+    }
+    if bodiless(head.status) {
+        head.headers.remove(header::CONTENT_LENGTH);
+    }
+    // The version says what the next connection speaks; hyper sets it by itself.
+    head.version = Version::HTTP_11;
+}
+
+/// RFC 9110 §8.6: no Content-Length on 1xx and 204.
+fn bodiless(status: StatusCode) -> bool {
+    status.is_informational() || status == StatusCode::NO_CONTENT
+}
+
+/// A pod that names framing or identity fields in `Connection` is wrong; those stay, the rest goes.
+fn remove_named(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::CONNECTION) {
+        return;
+    }
+    let named: Vec<HeaderName> =
+        tokens(headers, &header::CONNECTION).filter_map(|t| HeaderName::from_bytes(t.as_bytes()).ok()).collect();
+    for name in named.iter().filter(|n| **n != header::CONTENT_LENGTH && **n != header::CONTENT_TYPE) {
+        headers.remove(name);
+    }
+}

@@ -1,0 +1,95 @@
+//! Which sockets a snapshot asks for.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use strait_catalog::{ImportPort, Protocol, ServiceKey, Snapshot};
+
+/// What is spoken on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Speech {
+    /// HTTP in any version: routed request by request.
+    Http,
+    /// Anything else over TCP: relayed byte by byte.
+    Raw,
+}
+
+/// What arrives on a listener is for this.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Purpose {
+    /// The service.
+    pub service: ServiceKey,
+    /// Its port.
+    pub port: u16,
+    /// What is spoken.
+    pub speech: Speech,
+}
+
+/// The sockets of every imported TCP port that has one. Where two ports claim one address the first by name has it;
+/// the others are returned too.
+pub(crate) fn plan(snapshot: &Snapshot) -> (BTreeMap<SocketAddr, Purpose>, Vec<(SocketAddr, Purpose)>) {
+    let (mut wanted, mut clashes) = (BTreeMap::new(), Vec::new());
+    for (service, _, import) in snapshot.imported() {
+        for port in import.ports.iter().filter(|p| p.protocol == Protocol::Tcp) {
+            let Some(address) = port.listener else { continue };
+            let purpose = Purpose { service: service.clone(), port: port.port, speech: speech(port) };
+            match wanted.entry(address) {
+                std::collections::btree_map::Entry::Vacant(free) => {
+                    free.insert(purpose);
+                }
+                std::collections::btree_map::Entry::Occupied(_) => clashes.push((address, purpose)),
+            }
+        }
+    }
+    (wanted, clashes)
+}
+
+/// `appProtocol` decides (`kubernetes.io/…` prefixes are those of KEP-3726), else the port name's first part, as
+/// Istio and others read it; HTTP when neither says.
+fn speech(port: &ImportPort) -> Speech {
+    const RAW_NAMES: [&str; 13] = [
+        "tcp", "tls", "https", "mysql", "postgres", "postgresql", "mongo", "mongodb", "redis", "amqp", "kafka", "nats",
+        "ssh",
+    ];
+    const HTTP_PROTOCOLS: [&str; 7] = ["http", "http2", "h2c", "ws", "grpc", "grpc-web", "http/1.1"];
+    let app = port.app_protocol.trim_start_matches("kubernetes.io/").to_ascii_lowercase();
+    if !app.is_empty() {
+        return if HTTP_PROTOCOLS.contains(&&*app) { Speech::Http } else { Speech::Raw };
+    }
+    let name = port.name.split('-').next().unwrap_or_default().to_ascii_lowercase();
+    if RAW_NAMES.contains(&&*name) { Speech::Raw } else { Speech::Http }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speech_by_protocol_then_by_name() {
+        for (name, app, expected) in [
+            ("", "", Speech::Http),
+            ("http", "", Speech::Http),
+            ("web", "", Speech::Http),
+            ("tcp-db", "", Speech::Raw),
+            ("https", "", Speech::Raw),
+            ("postgres", "", Speech::Raw),
+            ("tcp-db", "http", Speech::Http),
+            ("http", "tcp", Speech::Raw),
+            ("", "kubernetes.io/h2c", Speech::Http),
+            ("", "kubernetes.io/ws", Speech::Http),
+            ("", "kubernetes.io/wss", Speech::Raw),
+            ("", "example.com/own", Speech::Raw),
+            ("", "GRPC", Speech::Http),
+        ] {
+            let port = ImportPort {
+                name: name.into(),
+                protocol: Protocol::Tcp,
+                port: 80,
+                app_protocol: app.into(),
+                listener: None,
+            };
+            assert_eq!(speech(&port), expected, "{name:?} {app:?}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Whether a failed attempt is followed by another: pure decisions, and the budget of replays.
+//!
+//! Two things are told apart. An attempt that *touched* nothing (refused, turned away before any pod saw it) may
+//! always be followed by another: it costs the upstream nothing, and when all pods crash at once every request needs
+//! two or three of them. An attempt that may have reached a pod is *replayed* only when the method is idempotent and
+//! the body is kept, and replays have a budget, so that a request that kills pods does not kill them all.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use http::Method;
+
+use crate::failure::Kind;
+
+/// Attempts a request gets, the first included.
+pub(crate) const MAX_ATTEMPTS: u32 = 4;
+/// An attempt that has less than this left of the request's time is not begun.
+const TOO_LATE: Duration = Duration::from_millis(5);
+/// Attempts in one cluster that touched nothing after which the next goes to another.
+pub(crate) const UNTOUCHED_PER_CLUSTER: u32 = 2;
+/// Replays under way at once that are always allowed.
+const BUDGET_FLOOR: u32 = 3;
+/// Further replays: one for each so many requests under way (20 %).
+const BUDGET_SHARE: u32 = 5;
+
+/// How an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The target refused or reset the connection attempt.
+    Refused,
+    /// Nothing answered the connection attempt in time.
+    ConnectTimeout,
+    /// No warm link to the gateway came up in time.
+    NoLink,
+    /// A kept connection was closed under the request before any of it was sent.
+    Stale,
+    /// The gateway turned the stream away unread (REFUSED_STREAM, or above GOAWAY's last stream).
+    TurnedAway,
+    /// The connection broke after the request was sent, before an answer began.
+    Broken,
+    /// The link was declared dead with the request on it.
+    LinkDead,
+    /// The attempt's own time ran out.
+    AttemptTimeout,
+    /// The gateway answered with an error of its own.
+    Gateway {
+        /// Its kind.
+        kind: Kind,
+        /// A pod behind it may have received the request.
+        touched: bool,
+    },
+    /// The client's body broke off: nobody is left to answer.
+    ClientBody,
+}
+
+impl Failure {
+    /// True when no pod can have seen the request.
+    pub(crate) const fn untouched(self) -> bool {
+        match self {
+            Self::Refused | Self::ConnectTimeout | Self::NoLink | Self::Stale | Self::TurnedAway => true,
+            Self::Gateway { touched, .. } => !touched,
+            Self::Broken | Self::LinkDead | Self::AttemptTimeout | Self::ClientBody => false,
+        }
+    }
+
+    /// True when the connection's own age is to blame, not the target: the target may be tried again.
+    pub(crate) const fn blames_connection(self) -> bool {
+        matches!(self, Self::Stale | Self::TurnedAway)
+    }
+
+    /// The metrics' label.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::NoLink => "no_link",
+            Self::Stale => "stale_connection",
+            Self::TurnedAway => "turned_away",
+            Self::Broken => "broken",
+            Self::LinkDead => "link_dead",
+            Self::AttemptTimeout => "attempt_timeout",
+            Self::Gateway { touched: false, .. } => "gateway_untouched",
+            Self::Gateway { touched: true, .. } => "gateway_touched",
+            Self::ClientBody => "client_body",
+        }
+    }
+
+    /// All labels, so that their counters exist from the start.
+    pub(crate) const LABELS: [&'static str; 11] = [
+        "refused",
+        "connect_timeout",
+        "no_link",
+        "stale_connection",
+        "turned_away",
+        "broken",
+        "link_dead",
+        "attempt_timeout",
+        "gateway_untouched",
+        "gateway_touched",
+        "client_body",
+    ];
+
+    /// What the client is told when this was the last attempt.
+    pub(crate) const fn kind(self) -> Kind {
+        match self {
+            Self::Refused | Self::ConnectTimeout | Self::NoLink | Self::Stale | Self::TurnedAway => Kind::ConnectFailed,
+            Self::Broken | Self::ClientBody => Kind::Broken,
+            Self::LinkDead => Kind::LinkDead,
+            Self::AttemptTimeout => Kind::Timeout,
+            Self::Gateway { kind, .. } => kind,
+        }
+    }
+}
+
+/// What is left of a request to send again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// All of it, as often as needed: there is no body, or it is kept.
+    Whole,
+    /// All of it, once: the body has not been touched yet.
+    Unsent,
+    /// The head only: the body has begun to flow.
+    Spent,
+}
+
+/// What follows a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Another attempt that costs nobody anything.
+    Again,
+    /// Another attempt if the budget has room: a pod may see the request twice.
+    Replay,
+    /// Another attempt at once, budget or not: a dead link is one event, not many.
+    Move,
+    /// The failure is the answer.
+    GiveUp,
+}
+
+/// Decides what follows attempt number `made` of a request.
+pub(crate) fn next(failure: Failure, method: &Method, left: Left, made: u32, time_left: Duration) -> Next {
+    if made >= MAX_ATTEMPTS || time_left < TOO_LATE || left == Left::Spent || failure == Failure::ClientBody {
+        return Next::GiveUp;
+    }
+    if failure.untouched() {
+        return Next::Again;
+    }
+    if !idempotent(method) || left != Left::Whole {
+        return Next::GiveUp;
+    }
+    if failure == Failure::LinkDead { Next::Move } else { Next::Replay }
+}
+
+/// RFC 9110 §9.2.2.
+pub(crate) fn idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE)
+}
+
+/// Replays under way on one worker, against the requests under way there: 20 % and never fewer than 3.
+#[derive(Debug, Default)]
+pub(crate) struct Budget {
+    requests: Cell<u32>,
+    replays: Cell<u32>,
+}
+
+impl Budget {
+    /// Counts a request in and out.
+    pub(crate) fn request(&self) -> Counted<'_> {
+        Counted::one(&self.requests)
+    }
+
+    /// Requests under way.
+    pub(crate) fn requests(&self) -> u32 {
+        self.requests.get()
+    }
+
+    /// Takes room for one replay; `None` when there is none.
+    pub(crate) fn replay(&self) -> Option<Counted<'_>> {
+        let room = BUDGET_FLOOR.max(self.requests.get() / BUDGET_SHARE);
+        (self.replays.get() < room).then(|| Counted::one(&self.replays))
+    }
+}
+
+/// Counts one in a cell until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Counted<'a>(&'a Cell<u32>);
+
+impl<'a> Counted<'a> {
+    fn one(cell: &'a Cell<u32>) -> Self {
+        cell.set(cell.get() + 1);
+        Self(cell)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn what_touched_nothing_is_tried_again_whatever_it_is() {
+        for failure in [
+            Failure::Refused,
+            Failure::ConnectTimeout,
+            Failure::NoLink,
+            Failure::Stale,
+            Failure::TurnedAway,
+            Failure::Gateway { kind: Kind::NoEndpoints, touched: false },
+        ] {
+            assert_eq!(next(failure, &Method::POST, Left::Unsent, 1, S), Next::Again, "{failure:?}");
+            assert_eq!(next(failure, &Method::GET, Left::Whole, 3, S), Next::Again);
+            assert_eq!(next(failure, &Method::POST, Left::Spent, 1, S), Next::GiveUp, "its body is gone");
+        }
+    }
+
+    #[test]
+    fn what_may_have_arrived_is_replayed_only_when_idempotent_and_kept() {
+        for failure in [
+            Failure::Broken,
+            Failure::AttemptTimeout,
+            Failure::Gateway { kind: Kind::Broken, touched: true },
+        ] {
+            for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE] {
+                assert_eq!(next(failure, &method, Left::Whole, 1, S), Next::Replay, "{failure:?} {method}");
+                assert_eq!(next(failure, &method, Left::Unsent, 1, S), Next::GiveUp);
+            }
+            for method in [Method::POST, Method::PATCH, Method::CONNECT] {
+                assert_eq!(next(failure, &method, Left::Whole, 1, S), Next::GiveUp, "{failure:?} {method}");
+            }
+        }
+        assert_eq!(next(Failure::LinkDead, &Method::GET, Left::Whole, 1, S), Next::Move);
+        assert_eq!(next(Failure::LinkDead, &Method::POST, Left::Whole, 1, S), Next::GiveUp);
+    }
+
+    #[test]
+    fn attempts_and_time_end() {
+        assert_eq!(next(Failure::Refused, &Method::GET, Left::Whole, MAX_ATTEMPTS, S), Next::GiveUp);
+        assert_eq!(next(Failure::Refused, &Method::GET, Left::Whole, 1, Duration::from_millis(1)), Next::GiveUp);
+        assert_eq!(next(Failure::ClientBody, &Method::GET, Left::Whole, 1, S), Next::GiveUp);
+    }
+
+    #[test]
+    fn the_budget_is_a_fifth_of_what_is_under_way_and_three_at_least() {
+        let budget = Budget::default();
+        let _few: Vec<_> = (0..5).map(|_| budget.request()).collect();
+        let held: Vec<_> = (0..4).map(|_| budget.replay()).collect();
+        assert_eq!(held.iter().flatten().count(), 3);
+        drop(held);
+        let _many: Vec<_> = (0..95).map(|_| budget.request()).collect();
+        let held: Vec<_> = (0..30).map(|_| budget.replay()).collect();
+        assert_eq!(held.iter().flatten().count(), 20);
+    }
+}

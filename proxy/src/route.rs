@@ -1,0 +1,27 @@
+//! Where each service's requests may go: per (service, port) the clusters, and per cluster its targets.
+//!
+//! **Owns** the [`RouteTable`] built from a [`Snapshot`](strait_catalog::Snapshot), rebuilt only for services whose view changed (pointer
+//! equality of `Arc<ServiceView>`) or whose clusters' gateways changed, and what is counted per service and cluster
+//! ([`Place`]).
+//! **Never does**: decide shares (the balancer), judge health (slots do), hold connections.
+//!
+//! ```text
+//! Arc<Snapshot> ──► Builder ──► Arc<RouteTable> in ArcSwap ──► workers (arc_swap::Cache)
+//!                     │ slots by target from the Registry, places carried over from the previous route
+//! ```
+
+mod build;
+mod inflight;
+mod lease;
+mod load;
+mod place;
+mod service;
+mod shares;
+mod table;
+
+pub use build::Builder;
+pub use inflight::{InFlight, RelayedError};
+pub use load::LoadReport;
+pub use place::Place;
+pub use service::{Address, Candidate, Class, ClusterRoute, ServiceRoute, Targets};
+pub use table::{RouteKey, RouteTable};

@@ -1,0 +1,69 @@
+//! Sockets with the options that make a dead peer show itself.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+/// Connections that wait to be accepted; the kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Binds one of several listeners of the same address: each worker has its own and the kernel spreads connections.
+///
+/// # Errors
+/// What the kernel says, unchanged: the caller names address and purpose.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// How soon a peer that went silent is noticed by the kernel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Unacknowledged data for this long breaks the connection (`TCP_USER_TIMEOUT`).
+    pub(crate) unacked: Duration,
+    /// First and further keepalive probes on an idle connection.
+    pub(crate) keepalive: Duration,
+}
+
+/// To a pod: max(300 ms, 4 × rtt), keepalive every second.
+pub(crate) fn pod_patience(rtt: Duration) -> Patience {
+    Patience { unacked: (rtt * 4).max(Duration::from_millis(300)), keepalive: Duration::from_secs(1) }
+}
+
+/// Connects within the limit, with the options set before the first packet.
+///
+/// # Errors
+/// What the kernel says; `TimedOut` when the limit ran out.
+pub(crate) async fn connect(to: SocketAddr, limit: Duration, patience: Patience) -> io::Result<TcpStream> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_nodelay(true)?;
+    let options = SockRef::from(&socket);
+    options.set_tcp_user_timeout(Some(patience.unacked.max(limit)))?;
+    let keepalive = TcpKeepalive::new().with_time(patience.keepalive).with_interval(patience.keepalive);
+    options.set_tcp_keepalive(&keepalive)?;
+    let stream = match tokio::time::timeout(limit, socket.connect(to)).await {
+        Ok(connected) => connected?,
+        Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "nothing answered the connection attempt")),
+    };
+    // While connecting the option also limits the handshake, where `limit` decides; from here on it is the peer's.
+    SockRef::from(&stream).set_tcp_user_timeout(Some(patience.unacked))?;
+    Ok(stream)
+}
+
+/// Options of an accepted connection: answers leave at once, dead clients are noticed.
+///
+/// # Errors
+/// What the kernel says: the client is gone already.
+pub(crate) fn tune_accepted(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10));
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}

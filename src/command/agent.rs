@@ -1,0 +1,25 @@
+//! `strait agent`.
+
+use crate::agent::Agent;
+use crate::args::AgentArgs;
+use crate::shutdown::Shutdown;
+use crate::telemetry;
+
+/// Runs the daemon until SIGTERM.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(args: AgentArgs) -> anyhow::Result<()> {
+    let shutdown = Shutdown::default();
+    let signals = tokio::spawn(shutdown.clone().listen());
+    let metrics = telemetry::metrics()?;
+    let upkeep = tokio::spawn(telemetry::upkeep(metrics.clone(), shutdown.abort.clone()));
+    let agent = Agent::start(args, metrics).await?;
+    shutdown.drain.cancelled().await;
+    agent.leave(&shutdown.abort).await;
+    shutdown.abort.cancel();
+    upkeep.await?;
+    signals.abort();
+    tracing::info!("gone");
+    Ok(())
+}

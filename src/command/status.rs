@@ -1,0 +1,121 @@
+//! `strait status`: what a running agent knows, for people.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::admin::status::{ClusterStatus, Status};
+
+/// Which agent, and how to print.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The agent's admin address
+    #[arg(long, env = "STRAIT_ADMIN", default_value = "127.0.0.1:15020")]
+    pub admin: String,
+    /// Print the JSON as it is
+    #[arg(long)]
+    pub json: bool,
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Asks one agent and prints its answer.
+///
+/// # Errors
+/// When the agent does not answer, or answers something else.
+pub async fn run(args: StatusArgs) -> anyhow::Result<()> {
+    let text = tokio::time::timeout(PATIENCE, fetch(&args.admin))
+        .await
+        .map_err(|_| anyhow::anyhow!("no answer within {PATIENCE:?}"))
+        .and_then(|r| r)
+        .with_context(|| format!("agent at {} (--admin); is it running there?", args.admin))?;
+    if args.json {
+        print(&text);
+    } else {
+        let status: Status = serde_json::from_str(&text).context("the answer is not a status; another version?")?;
+        print(&render(&status));
+    }
+    Ok(())
+}
+
+#[allow(clippy::print_stdout)]
+fn print(text: &str) {
+    println!("{}", text.trim_end());
+}
+
+async fn fetch(admin: &str) -> anyhow::Result<String> {
+    let stream = TcpStream::connect(admin).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let request = http::Request::get("/status").header("host", admin).body(Empty::<bytes::Bytes>::new())?;
+    let asked = async {
+        let response = sender.send_request(request).await?;
+        anyhow::ensure!(response.status().is_success(), "status {}", response.status());
+        Ok(String::from_utf8(response.into_body().collect().await?.to_bytes().to_vec())?)
+    };
+    tokio::select! {
+        text = asked => text,
+        ended = connection => Err(ended.err().map_or_else(|| anyhow::anyhow!("the connection ended"), Into::into)),
+    }
+}
+
+/// The status as a person reads it.
+#[must_use]
+pub fn render(status: &Status) -> String {
+    let mut out = String::new();
+    let node = if status.node.is_empty() { String::new() } else { format!(" on {}", status.node) };
+    let line = |out: &mut String, text: String| {
+        out.push_str(&text);
+        out.push('\n');
+    };
+    line(&mut out, format!("strait {} in {}{node}, up {} s: {}", status.version, status.cluster, status.up_seconds, status.readiness));
+    line(&mut out, format!("identity: {}", status.identity));
+    line(&mut out, format!("peers: {}", status.peers));
+    if let Some(error) = status.source.get("error").and_then(|e| e.as_str()) {
+        line(&mut out, format!("source: {error}"));
+    }
+    line(&mut out, format!("\n{:<16} {:<12} {:>8} {:>7} {:>8}  GATEWAYS", "CLUSTER", "REGION", "AGE", "WEIGHT", "RECORDS"));
+    for cluster in &status.clusters {
+        line(&mut out, cluster_line(cluster));
+    }
+    services(&mut out, status);
+    out
+}
+
+fn cluster_line(c: &ClusterStatus) -> String {
+    let age = match c.age_ms {
+        _ if c.local => "own".to_owned(),
+        Some(ms) => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        None => "never".to_owned(),
+    };
+    let gateways = c.gateways.join(" ");
+    format!("{:<16} {:<12} {age:>8} {:>7.2} {:>8}  {gateways}", c.id, c.region, c.weight, c.records)
+}
+
+fn services(out: &mut String, status: &Status) {
+    for (name, service) in &status.services {
+        let lingering = if service.lingering { " (lingering)" } else { "" };
+        let _ = write!(out, "\n{name}{lingering}");
+        if !service.ips.is_empty() {
+            let _ = write!(out, "  {}", service.ips.join(" "));
+        }
+        for (port, listener) in &service.listeners {
+            let _ = write!(out, "  {port} on {listener}");
+        }
+        out.push('\n');
+        let shares = status.proxy.pointer("/services").and_then(|s| s.get(name));
+        for (cluster, backend) in &service.backends {
+            let share = shares
+                .and_then(|s| s.pointer("/shares"))
+                .and_then(|s| s.get(cluster))
+                .and_then(serde_json::Value::as_f64)
+                .map_or_else(String::new, |s| format!("  {:>5.1} %", s * 100.0));
+            let private = if backend.exported { "" } else { "  not exported" };
+            let _ = writeln!(out, "  {cluster:<14} {:>4} of {:<4} ready{share}{private}", backend.ready, backend.total);
+        }
+    }
+}

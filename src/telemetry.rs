@@ -1,0 +1,58 @@
+//! Logs and metrics of the process.
+
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{LogFormat, Logging};
+
+/// Buckets for durations, in seconds: from a local pick to a client's patience. Explicit buckets, since summaries
+/// of several pods cannot be added up.
+const SECONDS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+
+/// Starts logging to standard error. A filter that does not parse falls back to `info` and says so.
+pub fn logging(args: &Logging) {
+    let parsed = EnvFilter::try_new(&args.log);
+    let bad = parsed.as_ref().err().map(ToString::to_string);
+    let filter = parsed.unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match args.log_format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().try_init(),
+    };
+    if started.is_ok() {
+        if let Some(error) = bad {
+            tracing::warn!(filter = args.log, error, "--log does not parse; logging at info");
+        }
+    }
+}
+
+/// Installs the process's metrics recorder; every histogram has buckets.
+///
+/// # Errors
+/// When a recorder is already installed.
+pub fn metrics() -> anyhow::Result<PrometheusHandle> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets(SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
+        .install_recorder()?;
+    describe();
+    Ok(handle)
+}
+
+#[allow(clippy::disallowed_macros)]
+fn describe() {
+    metrics::describe_gauge!("strait_build_info", "Always 1; the labels say what is running");
+    metrics::gauge!("strait_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// Keeps the recorder's histograms bounded until cancelled.
+pub async fn upkeep(handle: PrometheusHandle, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(5))).await.is_some() {
+        handle.run_upkeep();
+    }
+}

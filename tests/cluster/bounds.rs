@@ -1,0 +1,25 @@
+//! How many GETs each fault may cost, stated once. A bound that is not 0 has its reason beside it.
+
+/// What a client may lose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// At most so many failed requests.
+    AtMost(usize),
+    /// Measured and told, not judged.
+    Told,
+}
+
+/// `(fault, client, bound)`; what is not listed may lose nothing. `*` stands for every client.
+const BOUNDS: &[(&str, &str, Bound)] = &[
+    // SIGKILL of the agent the client talks to: its open connections are reset and new ones refused until the kubelet has
+    // restarted it or kube-proxy has left it, whichever is first. Nothing outside the process can prevent that.
+    ("agent-killed", "*", Bound::Told),
+    // The same for the agent at the far end; requests that were on their way through it are repeated, so nothing is allowed.
+    // Packets lost on every link slow answers down; a request fails only past its limit of 2 s.
+];
+
+/// The bound of one fault for one client.
+pub fn of(fault: &str, client: &str) -> Bound {
+    let found = BOUNDS.iter().find(|(f, c, _)| *f == fault && (*c == "*" || *c == client));
+    found.map_or(Bound::AtMost(0), |(_, _, bound)| *bound)
+}

@@ -1,0 +1,152 @@
+//! The load: pods in us-west that never stop asking, and what they saw.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use strait_load::generator::now_us;
+use strait_load::sample::{Kind, Sample};
+use strait_load::summary::{self, Window};
+
+use crate::rig::Rig;
+use crate::wait;
+use crate::world::HOME;
+
+/// Of the client pods.
+pub const NAMESPACE: &str = "strait-clients";
+/// Where they run; the faults leave this node alone.
+pub const NODE: &str = "us-west-1";
+/// The longest a request can take: its own limit, and the flush.
+const SETTLED: Duration = Duration::from_millis(2_500);
+
+/// A load generator in a pod of its own.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub name: &'static str,
+    /// Requests per second.
+    pub rate: u32,
+    connections: &'static str,
+    targets: &'static [&'static str],
+    expect: &'static str,
+    file: PathBuf,
+}
+
+/// Two that ask for the model server by its plain name, and one that asks, by its clusterset name, for a service with two
+/// ports that runs in the other clusters only.
+pub fn all(rig: &Rig) -> Vec<Client> {
+    const MODEL: &[&str] = &["http://model-server.ml-production"];
+    const TALLY: &[&str] =
+        &["http://tally.batch.svc.clusterset.local:8080", "http://tally.batch.svc.clusterset.local:9090"];
+    let client = |name, rate, connections, targets, expect| {
+        let file = folder(rig).join(format!("{name}.tsv"));
+        Client { name, rate, connections, targets, expect, file }
+    };
+    vec![
+        client("new", 100, "new", MODEL, "Model Server"),
+        client("kept", 100, "keepalive", MODEL, "Model Server"),
+        client("tally", 20, "new", TALLY, "tally"),
+    ]
+}
+
+/// On the host, and mounted into the client pods.
+pub fn folder(rig: &Rig) -> PathBuf {
+    rig.state.join("load")
+}
+
+impl Client {
+    /// Whether it asks for the service the faults are about.
+    pub fn is_model(&self) -> bool {
+        self.targets.len() == 1
+    }
+
+    pub fn manifest(&self) -> String {
+        let Self { name, rate, connections, targets, expect, file } = self;
+        let targets: Vec<String> = targets.iter().map(|t| format!("--target, {t:?}")).collect();
+        let (folder, file) = (file.parent().unwrap_or(file).display(), format!("/load/{name}.tsv"));
+        format!(
+            r#"
+apiVersion: v1
+kind: Pod
+metadata: {{name: load-{name}, namespace: {NAMESPACE}}}
+spec:
+  nodeName: {NODE}
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 5
+  containers:
+  - name: load
+    image: strait-load:dev
+    imagePullPolicy: IfNotPresent
+    command: [/usr/local/bin/strait-load, {targets}, --rate, "{rate}", --connections, {connections}, --timeout, 2s, --duration, 12h,
+      --expect-body, "{expect}", --body-names-server, --out, {file}]
+    volumeMounts: [{{name: load, mountPath: /load}}]
+  volumes: [{{name: load, hostPath: {{path: {folder}, type: DirectoryOrCreate}}}}]
+---
+"#,
+            targets = targets.join(", ")
+        )
+    }
+
+    /// Everything that was due in a window, once all of it has ended.
+    ///
+    /// # Errors
+    /// When the client has stopped, or could not keep its own rate: then its numbers say nothing about the product.
+    pub fn samples(&self, window: Window) -> Result<Vec<Sample>> {
+        let settled = window.to_us + u64::try_from(SETTLED.as_micros()).unwrap_or(u64::MAX);
+        wait::until(&format!("client {} past the window", self.name), Duration::from_secs(15), || {
+            Ok((now_us() > settled && self.newest()? >= window.to_us).then_some(()))
+        })?;
+        let (samples, _) =
+            summary::read(&self.file, window).with_context(|| format!("reading {}", self.file.display()))?;
+        let late = samples.iter().filter(|s| s.kind == Kind::Late).count();
+        let due = f64::from(self.rate) * window.seconds();
+        #[allow(clippy::cast_precision_loss)]
+        let kept_up = (samples.len() - late) as f64 >= due * 0.95 - 2.0;
+        if !kept_up {
+            bail!(
+                "client {} sent {} of {due:.0} requests in time ({late} late): this machine is too busy to judge",
+                self.name,
+                samples.len()
+            );
+        }
+        Ok(samples)
+    }
+
+    /// When the last recorded request was due.
+    fn newest(&self) -> Result<u64> {
+        use std::io::{Read, Seek, SeekFrom};
+        let mut file = std::fs::File::open(&self.file).with_context(|| format!("opening {}", self.file.display()))?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(4096)))?;
+        let mut tail = Vec::new();
+        file.read_to_end(&mut tail)?;
+        let tail = String::from_utf8_lossy(&tail);
+        let newest = tail.lines().filter_map(|l| l.parse::<Sample>().ok()).map(|s| s.start_us).max();
+        newest.context("nothing recorded yet")
+    }
+
+    /// Waits until it gets answers.
+    pub fn wait_answered(&self, limit: Duration) -> Result<()> {
+        wait::until(&format!("client {} answered for three seconds without a failure", self.name), limit, || {
+            let now = now_us();
+            let window = Window { from_us: now - 4_000_000, to_us: now - 1_000_000 };
+            let (samples, _) = summary::read(&self.file, window)?;
+            Ok((samples.len() >= self.rate as usize * 2 && samples.iter().all(Sample::is_ok)).then_some(()))
+        })
+    }
+}
+
+/// Starts them, or starts them anew.
+pub fn start(rig: &Rig, clients: &[Client]) -> Result<()> {
+    stop(rig)?;
+    std::fs::create_dir_all(folder(rig))?;
+    rig.apply(HOME, &clients.iter().map(Client::manifest).collect::<String>())?;
+    Ok(())
+}
+
+/// Ends them.
+pub fn stop(rig: &Rig) -> Result<()> {
+    let names = all(rig).iter().map(|c| format!("load-{}", c.name)).collect::<Vec<_>>();
+    let mut arguments = vec!["-n", NAMESPACE, "delete", "pod", "--ignore-not-found", "--grace-period=1"];
+    arguments.extend(names.iter().map(String::as_str));
+    rig.kubectl(HOME, &arguments).map(drop)
+}

@@ -1,0 +1,73 @@
+//! Pods that die, leave and come back.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{Expected, Served, observe, seconds};
+use crate::setup::{model_pods, scale, wait_scaled};
+use crate::world::{FAR, HOME, NEAR, World};
+use crate::{kill, wait};
+
+/// Nothing happens: everything is served at home, and the service elsewhere from where it is.
+pub fn steady(world: &mut World) -> Result<()> {
+    let expected = Expected { model: Served::Always(&[HOME]), tally: Served::Always(&[NEAR, FAR]) };
+    let watch = seconds(world, 10, 30);
+    observe(world, "steady", expected, watch, |_| Ok(()))
+}
+
+/// Every model server at home dies in the same moment. The kubelet starts them again after some seconds, which the cluster's
+/// own view of the service hardly notices.
+pub fn killed(world: &mut World) -> Result<()> {
+    let expected = Expected { model: Served::Sometime(&[NEAR, FAR]), tally: Served::Always(&[NEAR, FAR]) };
+    let watch = seconds(world, 20, 25);
+    observe(world, "pods-killed", expected, watch, |world| kill::all(&kill::of_pods(HOME, &model_pods(world, HOME)?)))?;
+    fresh(world, HOME)
+}
+
+/// The Deployment at home is scaled to nothing.
+pub fn scale_to_zero(world: &mut World) -> Result<()> {
+    let expected = Expected { model: Served::Finally(&[NEAR, FAR]), tally: Served::Always(&[NEAR, FAR]) };
+    let watch = seconds(world, 20, 40);
+    observe(world, "scale-to-zero", expected, watch, |world| scale(world, HOME, 0))
+}
+
+/// And back; the clients return home.
+pub fn scale_back(world: &mut World) -> Result<()> {
+    let expected = Expected { model: Served::Finally(&[HOME]), tally: Served::Always(&[NEAR, FAR]) };
+    let watch = seconds(world, 30, 60);
+    observe(world, "scale-back", expected, watch, |world| {
+        scale(world, HOME, world.replicas(HOME))?;
+        wait_scaled(world, HOME)
+    })
+}
+
+/// Nine of ten go; what is left takes its share and the rest goes elsewhere or not, but nothing is lost.
+pub fn scale_to_a_tenth(world: &mut World) -> Result<()> {
+    let expected = Expected { model: Served::Anywhere, tally: Served::Always(&[NEAR, FAR]) };
+    let watch = seconds(world, 20, 30);
+    observe(world, "scale-to-a-tenth", expected, watch, |world| scale(world, HOME, world.replicas(HOME).div_ceil(10)))?;
+    scale(world, HOME, world.replicas(HOME))?;
+    wait_scaled(world, HOME)
+}
+
+/// The same death in us-east, while it serves the clients at home.
+pub fn remote_killed(world: &mut World) -> Result<()> {
+    let expected = Expected { model: Served::Sometime(&[FAR]), tally: Served::Always(&[NEAR, FAR]) };
+    let watch = seconds(world, 20, 25);
+    observe(world, "remote-pods-killed", expected, watch, |world| {
+        kill::all(&kill::of_pods(NEAR, &model_pods(world, NEAR)?))
+    })
+}
+
+/// New pods instead of killed ones: the kubelet waits longer before each restart of the same container.
+fn fresh(world: &World, cluster: &str) -> Result<()> {
+    scale(world, cluster, 0)?;
+    wait::until("the killed pods gone", Duration::from_secs(60), || {
+        Ok(model_pods(world, cluster)?.is_empty().then_some(()))
+    })?;
+    scale(world, cluster, world.replicas(cluster))?;
+    wait_scaled(world, cluster)?;
+    wait::pause(Duration::from_secs(15));
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! The order.
+
+use anyhow::Result;
+
+use crate::world::World;
+use crate::{checks, faults, setup, undo};
+
+/// What a step is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Everything after it needs it; it can run again on clusters where it has run before.
+    Setup,
+    /// Proves something, and leaves the clusters as it found them.
+    Proof,
+}
+
+/// One test.
+pub struct Step {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub run: fn(&mut World) -> Result<()>,
+}
+
+const fn setup(name: &'static str, run: fn(&mut World) -> Result<()>) -> Step {
+    Step { name, kind: Kind::Setup, run }
+}
+
+const fn proof(name: &'static str, run: fn(&mut World) -> Result<()>) -> Step {
+    Step { name, kind: Kind::Proof, run }
+}
+
+/// All of them in order; `full` adds the rest of the matrix.
+pub fn all(full: bool) -> Vec<Step> {
+    let mut steps = vec![
+        setup("install", setup::install),
+        setup("join", setup::join),
+        setup("coredns-install", setup::coredns_install),
+        setup("samples", setup::samples),
+        setup("service-after-join", setup::service_after_join),
+        setup("clients", setup::clients),
+        proof("curl", checks::curl),
+        proof("dig", checks::dig),
+        proof("metrics", checks::metrics),
+        proof("columns", checks::columns),
+        proof("steady", faults::pods::steady),
+        proof("pods-killed", faults::pods::killed),
+        proof("scale-to-zero", faults::pods::scale_to_zero),
+        proof("region-cut", faults::network::region_cut),
+        proof("region-healed", faults::network::region_healed),
+        proof("scale-back", faults::pods::scale_back),
+        proof("agents-restarted", faults::agents::restarted),
+        proof("unexport", faults::exports::unexport_everywhere),
+        proof("controller-killed", faults::exports::controller_killed),
+        proof("api-server-down", faults::control::api_server_down),
+        proof("garbage", faults::junk::garbage),
+        proof("agent-killed", faults::agents::killed),
+    ];
+    if full {
+        steps.extend([
+            proof("scale-to-zero-again", faults::pods::scale_to_zero),
+            proof("remote-agents-restarted", faults::agents::remote_restarted),
+            proof("remote-agent-killed", faults::agents::remote_killed),
+            proof("remote-pods-killed", faults::pods::remote_killed),
+            proof("remote-api-server-down", faults::control::remote_api_server_down),
+            proof("lossy-links", faults::network::lossy),
+            proof("far-region-cut", faults::network::far_region_cut),
+            proof("far-region-healed", faults::network::far_region_healed),
+            proof("scale-back-again", faults::pods::scale_back),
+            proof("scale-to-a-tenth", faults::pods::scale_to_a_tenth),
+            proof("cut-off", faults::network::cut_off),
+            proof("api-server-down-and-pods-killed", faults::control::api_server_down_and_pods_killed),
+        ]);
+    }
+    steps.extend([
+        proof("node-crash", faults::node::crash),
+        proof("undo-each-alone", undo::each_alone),
+        proof("undo-all", undo::all),
+    ]);
+    steps
+}

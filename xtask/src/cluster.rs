@@ -1,0 +1,108 @@
+//! The cluster tests: what they need, their start and their end.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command};
+
+use anyhow::{Result, bail};
+
+use crate::TestArguments;
+use crate::run::{self, cargo, check, headline, rig};
+
+/// Tells the test binary `off` (say nothing), or `required` (without a rig it fails).
+pub(crate) const SWITCH: &str = "STRAIT_CLUSTER_TEST";
+
+/// Brings up three clusters, runs `tests/cluster` against them and takes them down, whatever happens.
+pub(crate) fn test(arguments: &TestArguments) -> Result<()> {
+    if let Some(reason) = impossible() {
+        println!("\nSKIP: cluster tests did not run: {reason}\n");
+        if run::in_ci() {
+            bail!("cluster tests are required where CI is set, and could not run: {reason}");
+        }
+        return Ok(());
+    }
+    headline("the rig's binaries");
+    check(rig().arg("build"))?;
+    build()?;
+    headline("three clusters");
+    check(rig().arg("down"))?;
+    let up = Up::start(arguments.keep)?;
+    load_images()?;
+    headline("cluster tests");
+    let mut command = cargo();
+    command.args(["test", "--package", "strait", "--test", "cluster", "--"]).env(SWITCH, "required");
+    if arguments.full {
+        command.arg("--full");
+    }
+    let result = check(command.args(&arguments.filters));
+    drop(up);
+    result
+}
+
+/// Builds the release binary and the load generator and loads both into the rig that is up.
+pub(crate) fn images() -> Result<()> {
+    build()?;
+    load_images()
+}
+
+fn build() -> Result<()> {
+    headline("release binaries");
+    check(cargo().args(["build", "--release", "--package", "strait", "--bin", "strait", "--package", "strait-load"]))
+}
+
+fn load_images() -> Result<()> {
+    let release = target().join("release");
+    check(rig().args(["image", "strait:dev"]).arg(release.join("strait")))?;
+    check(rig().args(["image", "strait-load:dev"]).arg(release.join("strait-load")))
+}
+
+fn target() -> std::path::PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| run::root().join("target"), Into::into)
+}
+
+/// Why this machine cannot carry the rig, if it cannot.
+fn impossible() -> Option<String> {
+    if !cfg!(target_os = "linux") {
+        return Some("the rig needs Linux".to_owned());
+    }
+    if run::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() != "0") {
+        return Some("the rig needs root".to_owned());
+    }
+    if !run::succeeds(Command::new("unshare").args(["--net", "--mount", "true"])) {
+        return Some("network and mount namespaces are not allowed here".to_owned());
+    }
+    if !Path::new("/dev/net/tun").exists() {
+        return Some("there is no /dev/net/tun".to_owned());
+    }
+    if !run::succeeds(Command::new("python3").arg("--version")) {
+        return Some("the rig is a python3 program, and there is no python3".to_owned());
+    }
+    None
+}
+
+/// A rig that is up. It goes down with this value, and also when this process is killed: a guard in a process group of its own
+/// waits for our end.
+struct Up {
+    guard: Option<Child>,
+}
+
+impl Up {
+    fn start(keep: bool) -> Result<Self> {
+        let own = std::process::id().to_string();
+        let guard = if keep { None } else { Some(rig().args(["down", "--after", &own]).process_group(0).spawn()?) };
+        let up = Self { guard };
+        check(rig().arg("up"))?;
+        Ok(up)
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let Some(guard) = &mut self.guard else { return };
+        let _ = guard.kill();
+        let _ = guard.wait();
+        if let Err(e) = check(rig().arg("down")) {
+            eprintln!("the rig did not go down: {e}");
+        }
+    }
+}
