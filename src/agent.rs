@@ -22,7 +22,7 @@ use crate::admin::{self, AdminState};
 use crate::args::AgentArgs;
 use crate::readiness::Readiness;
 
-mod members;
+pub(crate) mod members;
 mod source;
 
 pub use source::SourceView;
@@ -109,6 +109,15 @@ impl Agent {
         &self.dns
     }
 
+    /// True once the distance to every other cluster that serves something here has been measured, which takes an
+    /// open link: the first request that spills then pays for no handshake.
+    #[must_use]
+    pub fn links_warm(&self) -> bool {
+        let remotes = |c: &&strait_proxy::ClusterStatus| !c.local;
+        let services = self.proxy.view().services;
+        services.iter().flat_map(|s| &s.clusters).filter(remotes).all(|c| c.rtt_ms.is_some())
+    }
+
     /// Leaves: every listener keeps accepting for the drain delay while others learn of it, then requests in flight
     /// get the drain timeout. `abort` cuts both short.
     pub async fn leave(self, abort: &CancellationToken) {
@@ -159,7 +168,7 @@ fn sync_config(args: &AgentArgs, origin: Instant, identity: &Identity, source: &
 }
 
 fn dns_config(args: &AgentArgs, published: &Published) -> DnsConfig {
-    DnsConfig { zone: args.dns_zone.clone(), ..DnsConfig::new(args.dns_listen.clone(), published.clone()) }
+    DnsConfig::new(args.dns_listen.clone(), args.dns_zone.clone(), published.clone())
 }
 
 fn start_proxy(
@@ -174,7 +183,7 @@ fn start_proxy(
         let address = stream.get_ref().0.peer_addr().ok();
         sync.accept(stream, peer, address);
     });
-    let mut config = ProxyConfig::new(published.clone(), Arc::new(identity.clone()), on_sync);
+    let mut config = ProxyConfig::new(published.clone(), identity.clone(), on_sync);
     config.gateways = vec![args.gateway_listen];
     config.workers = std::num::NonZeroUsize::new(args.workers);
     config.timeouts.request = args.request_timeout;
@@ -201,7 +210,7 @@ fn first_sync(
         }
         let wanted = published.load().number;
         drop(synced);
-        if binding.wait_for(|b| b.snapshot >= wanted && b.complete()).await.is_ok() {
+        if binding.wait_for(|b| b.snapshot >= wanted && b.all).await.is_ok() {
             drop(bound);
         }
     }));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use strait_catalog::ClusterId;
+use strait_dns::{Zone, ZoneConfig};
 use strait_identity::TrustDomain;
 
 use crate::command;
@@ -122,8 +123,8 @@ pub struct AgentArgs {
     #[arg(long, env = "STRAIT_IDENTITY_DIR", default_value = "/etc/strait/identity")]
     pub identity_dir: PathBuf,
     /// The DNS zone of the cluster set
-    #[arg(long, env = "STRAIT_DNS_ZONE", default_value = "clusterset.local")]
-    pub dns_zone: String,
+    #[arg(long, env = "STRAIT_DNS_ZONE", default_value = "clusterset.local", value_parser = zone)]
+    pub dns_zone: Zone,
     /// Proxy worker threads; 0 means one for each CPU
     #[arg(long, env = "STRAIT_WORKERS", default_value_t = 0)]
     pub workers: usize,
@@ -144,6 +145,14 @@ fn cluster_id(text: &str) -> Result<ClusterId, String> {
 
 fn trust_domain(text: &str) -> Result<TrustDomain, String> {
     TrustDomain::parse(text).map_err(|e| e.to_string())
+}
+
+/// Reads the name of a DNS zone.
+///
+/// # Errors
+/// A sentence saying what was expected.
+pub fn zone(text: &str) -> Result<Zone, String> {
+    Zone::new(ZoneConfig { origin: text.to_owned(), ..ZoneConfig::default() }).map_err(|e| e.to_string())
 }
 
 /// Reads `10s`, `500ms`, `2m`.
@@ -181,6 +190,7 @@ mod tests {
             ("--admin-listen", "15020", "invalid socket address"),
             ("--gateway-port", "0", "1..=65535"),
             ("--workers", "-1", "--workers"),
+            ("--dns-zone", "a..b", "not a domain name"),
         ] {
             let mut args = vec!["--source", "kubernetes", "--cluster", "us-west"];
             args.retain(|a| *a != flag);

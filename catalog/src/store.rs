@@ -229,14 +229,26 @@ impl Catalog {
     /// so that deletions travel; to other clusters those of a service's parts only where it is or was exported.
     #[must_use]
     pub fn seen_by(&self, key: &Key, audience: Audience) -> Option<Record> {
+        self.projected(key, audience).and_then(|(record, shown)| shown.then_some(record))
+    }
+
+    /// One stored record in the audience's projection, and whether that audience may see it now.
+    #[must_use]
+    pub fn projected(&self, key: &Key, audience: Audience) -> Option<(Record, bool)> {
         let shelf = self.shelves.get(&key.cluster)?;
         let record = shelf.get(key)?;
-        let seen = if record.is_tombstone() {
+        let shown = if record.is_tombstone() {
             tombstone_shown(record, audience, |name| shelf.ever_exported(name))
         } else {
             shown(record, audience, |name| shelf.exports(name))
         };
-        seen.then(|| project(record, audience))
+        Some((project(record, audience), shown))
+    }
+
+    /// Every record held of one service (`namespace/name`) of a cluster, tombstones included.
+    #[must_use]
+    pub fn parts(&self, cluster: &ClusterId, service: &str) -> Vec<Key> {
+        self.shelves.get(cluster).map_or_else(Vec::new, |shelf| shelf.parts(service))
     }
 
     /// The live records of a cluster that the audience may see: the set that both ends of a session hash.
@@ -247,11 +259,6 @@ impl Catalog {
                 .filter(move |r| shown(r, audience, |name| shelf.exports(name)))
                 .map(move |r| project(r, audience))
         })
-    }
-
-    /// The tombstones held of a cluster, whoever may see them.
-    pub fn tombstones(&self, cluster: &ClusterId) -> impl Iterator<Item = &Record> {
-        self.shelves.get(cluster).into_iter().flat_map(Shelf::dead)
     }
 
     /// Everything that has to be looked at again when this key changed: an export shows or hides its service.
@@ -274,6 +281,11 @@ impl Catalog {
         let far_enough = self.synced && self.progress.get(&key.kind).is_some_and(|seen| *seen >= version);
         (key.cluster == self.local && self.get(key).is_none() && far_enough)
             .then(|| Record::tombstone(key.clone(), version))
+    }
+
+    /// Every key held of a cluster, tombstones included.
+    pub fn keys(&self, cluster: &ClusterId) -> impl Iterator<Item = &Key> {
+        self.shelves.get(cluster).into_iter().flat_map(|shelf| shelf.all().map(Record::key))
     }
 
     /// Clusters of which any record is held.
@@ -300,21 +312,30 @@ impl Catalog {
     }
 
     /// Forgets tombstones older than 24 h, and the oldest beyond 10,000 a cluster. With the tombstone of another
-    /// cluster's export go the parts of that service that are held but no longer shown.
-    pub fn collect_tombstones(&mut self, now_ms: u64) {
+    /// cluster's export go the parts of that service that are held but no longer shown. Returns what was forgotten.
+    pub fn collect_tombstones(&mut self, now_ms: u64) -> Vec<Key> {
+        let mut forgotten = Vec::new();
         for (cluster, shelf) in &mut self.shelves {
-            for forgotten in shelf.collect_tombstones(now_ms) {
-                if *cluster != self.local && forgotten.kind == Kind::EXPORT {
-                    shelf.forget_service(&forgotten.name);
-                    self.dirty.extend(forgotten.service());
+            for key in shelf.collect_tombstones(now_ms) {
+                if *cluster != self.local && key.kind == Kind::EXPORT {
+                    forgotten.extend(shelf.forget_service(&key.name));
+                    self.dirty.extend(key.service());
                 }
+                forgotten.push(key);
             }
         }
+        forgotten
+    }
+
+    /// True when something changed since the last [`Self::publish`].
+    #[must_use]
+    pub fn unpublished(&self) -> bool {
+        !self.dirty.is_empty() || self.dirty_clusters
     }
 
     /// Makes a new snapshot if anything changed since the last; cost is proportional to the change.
     pub fn publish(&mut self) -> Option<Arc<Snapshot>> {
-        if self.dirty.is_empty() && !self.dirty_clusters {
+        if !self.unpublished() {
             return None;
         }
         let next = build::next(self);

@@ -2,10 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use crate::answer::{Answer, Data, Owner, Rcode, Rrset};
+use crate::answer::Answer;
 use crate::question::{
     CLASS_IN, FLAG_CHECKING_DISABLED, FLAG_RECURSION_DESIRED, FLAG_RESPONSE, HEADER, OPCODE_MASK, Query, RecordType,
 };
+use crate::rcode::Rcode;
+use crate::records::{Data, Owner, Rrset};
 use crate::respond::MAX_UDP_PAYLOAD;
 
 const FLAG_AUTHORITATIVE: u16 = 0x0400;
@@ -164,7 +166,8 @@ impl Sets<'_, '_, '_> {
             Data::A(ip) => self.writer.put(&ip.octets()),
             Data::Aaaa(ip) => self.writer.put(&ip.octets()),
             Data::Srv { port, target } => {
-                let (priority, weight, port) = (SRV_PRIORITY.to_be_bytes(), SRV_WEIGHT.to_be_bytes(), port.to_be_bytes());
+                let (priority, weight, port) =
+                    (SRV_PRIORITY.to_be_bytes(), SRV_WEIGHT.to_be_bytes(), port.to_be_bytes());
                 self.writer.put(&[priority[0], priority[1], weight[0], weight[1], port[0], port[1]])?;
                 // RFC 2782: the target is never compressed.
                 self.writer.put(self.query.question.name.suffix(target))

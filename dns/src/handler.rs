@@ -13,8 +13,9 @@ use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseI
 use hickory_server::zone_handler::{MessageResponse, MessageResponseBuilder, Queries};
 use strait_catalog::Published;
 
-use crate::answer::{Rcode, answer};
+use crate::answer::answer;
 use crate::question::{Parsed, parse};
+use crate::rcode::Rcode;
 use crate::respond::{Reply, Transport, respond};
 use crate::typed::{TypedAnswer, response_code};
 use crate::zone::Zone;

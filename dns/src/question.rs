@@ -1,7 +1,7 @@
 //! From bytes to a question: every length checked, no pointer followed, nothing allocated.
 
-use crate::answer::Rcode;
-use crate::name::QueryName;
+use crate::name::{MAX_NAME, QueryName};
+use crate::rcode::Rcode;
 
 /// Octets of a DNS header.
 pub(crate) const HEADER: usize = 12;
@@ -198,7 +198,7 @@ fn read_record(bytes: &[u8]) -> Option<(AdditionalRecord<'_>, &[u8])> {
 /// Octets that a record's name takes. A pointer ends it and is not followed: where it leads does not matter here.
 fn owner_len(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
-    while at < crate::name::MAX_NAME {
+    while at < MAX_NAME {
         match *bytes.get(at)? {
             0 => return Some(at + 1),
             length @ 1..=63 => at += usize::from(length) + 1,

@@ -2,9 +2,10 @@
 
 use strait_catalog::Snapshot;
 
-use crate::answer::{Rcode, answer};
+use crate::answer::answer;
 use crate::encode::{encode, encode_fault};
 use crate::question::{Edns, Parsed, Query, parse};
+use crate::rcode::Rcode;
 use crate::zone::Zone;
 
 /// Largest datagram sent, in octets: passes every usual path unfragmented (DNS Flag Day 2020).

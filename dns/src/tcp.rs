@@ -113,7 +113,8 @@ impl TcpService {
 
 /// Writes length and message in one piece.
 async fn write_framed(write: &mut (impl AsyncWriteExt + Unpin), message: &mut Vec<u8>) -> io::Result<()> {
-    let length = u16::try_from(message.len()).map_err(|_| io::Error::other("a DNS answer is longer than 65,535 octets"))?;
+    let length =
+        u16::try_from(message.len()).map_err(|_| io::Error::other("a DNS answer is longer than 65,535 octets"))?;
     message.splice(0..0, length.to_be_bytes());
     write.write_all(message).await
 }

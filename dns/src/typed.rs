@@ -8,9 +8,11 @@ use hickory_proto::rr::rdata::{A, AAAA, NS, SOA, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
-use crate::answer::{Answer, Data, Owner, Rcode, Rrset};
+use crate::answer::Answer;
 use crate::encode::{EXPIRE, REFRESH, RETRY, SRV_PRIORITY, SRV_WEIGHT};
 use crate::question::Query;
+use crate::rcode::Rcode;
+use crate::records::{Data, Owner, Rrset};
 use crate::respond::MAX_UDP_PAYLOAD;
 
 /// An answer in hickory's types.

@@ -119,12 +119,26 @@ pub struct Head {
     pub settled: bool,
 }
 
+/// The sender found its set equal to the one a head of the receiver spoke of.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Receipt {
+    /// Which cluster.
+    #[prost(string, tag = "1")]
+    pub cluster: String,
+    /// The hash of that head.
+    #[prost(fixed64, tag = "2")]
+    pub hash: u64,
+}
+
 /// All heads the receiver may know, once a second. An empty one only says that the sender lives.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Heads {
     /// At most one a cluster.
     #[prost(message, repeated, tag = "1")]
     pub heads: Vec<Head>,
+    /// Answers to heads of the other side: from there on it may send changes alone instead of whole services.
+    #[prost(message, repeated, tag = "2")]
+    pub receipts: Vec<Receipt>,
 }
 
 /// First step of a repair, from the side whose hash differs: the hashes of its 256 buckets.

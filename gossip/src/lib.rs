@@ -18,12 +18,16 @@
 //! The engine has no socket, no clock and no thread, so the same code runs in the daemon and, by the thousand, in
 //! the simulator.
 
+pub mod backoff;
 mod config;
 mod driver;
+pub mod engine;
+pub mod frame;
+mod metrics;
+mod session;
 mod status;
+pub mod topology;
 
 pub use config::{DaemonId, Member, SyncConfig, SyncParts};
 pub use driver::{SyncHandle, start};
-pub use status::{
-    Direction, OwnStatus, PeerStatus, SessionStatus, SyncStatus,
-};
+pub use status::{Direction, OwnStatus, PeerStatus, SessionStatus, SyncStatus};

@@ -67,7 +67,7 @@ pub fn plan<'a>(
     let remotes = peers.into_iter().filter(|c| *c != own).filter(wins).cloned().collect();
     let meeting = winners(own.as_str(), candidates.iter().copied());
     // Of two meeting points only the one with the smaller id dials, else each pair would hold two sessions.
-    let dials = |id: &&DaemonId| **id != me && !(meeting.contains(&me) && **id < me);
+    let dials = |id: &&DaemonId| *id != me && !(meeting.contains(&me) && *id < me);
     let ids: BTreeSet<_> = meeting.iter().filter(|id| dials(id)).map(|id| (*id).clone()).collect();
     let mut siblings: Vec<Member> = members.iter().filter(|m| ids.contains(&m.id)).cloned().collect();
     siblings.sort_by(|a, b| a.id.cmp(&b.id));

@@ -49,7 +49,14 @@ pub enum ClientError {
 /// # Errors
 /// [`ClientError`], naming the context or the server.
 pub async fn client_for(context: Option<&str>) -> Result<Client, ClientError> {
-    let mut config = config_for(context).await?;
+    client_from(config_for(context).await?)
+}
+
+/// The same from a configuration that was made elsewhere.
+///
+/// # Errors
+/// [`ClientError::Build`], naming the server.
+pub fn client_from(mut config: Config) -> Result<Client, ClientError> {
     let server = config.cluster_url.to_string();
     tune(&mut config);
     Client::try_from(config).map_err(|source| ClientError::Build { server, source: Box::new(source) })

@@ -19,5 +19,11 @@ pub mod epoch;
 mod metrics;
 pub mod source;
 
-pub use client::{ClientError, client_for};
+pub use client::{ClientError, client_for, client_from};
+pub use kube::Client;
 pub use metrics::describe as describe_metrics;
+
+pub mod controller;
+pub mod coredns;
+pub mod lease;
+pub mod manifest;

@@ -35,6 +35,7 @@
 //! - **Not one byte before the first list**: each kind starts with one complete list, so the catalog can tell when it
 //!   has everything ([`SourceStatus::wait_synced`]).
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ mod lines;
 mod list;
 mod object;
 mod project;
+mod quarantine;
 mod status;
 mod stream;
 mod target;
@@ -61,8 +63,10 @@ mod wire;
 
 use cycle::Cycle;
 use epoch_cell::EpochCell;
-use follow::{Configs, Imports, Peers, Records};
+use follow::{Epochs, Imports, Peers, Records};
 use target::Watched;
+
+use crate::metrics::SourceMetrics;
 
 pub use error::{SourceError, Unfit};
 pub use project::{
@@ -106,8 +110,8 @@ pub async fn run(
     let cycle = |watched| Cycle::new(watched, &client, &config.server, &tx, &status, &epoch);
     let records = |kind, read| Records::new(kind, config.clone(), read);
 
-    let configs = Configs::new(records(Kind::CLUSTER, project::read_cluster), epoch.clone());
-    spawn(&tracker, &stop, cycle(Watched::ConfigMap), configs);
+    spawn(&tracker, &stop, cycle(Watched::Epoch), Epochs::new(epoch.clone()));
+    spawn(&tracker, &stop, cycle(Watched::Cluster), records(Kind::CLUSTER, project::read_cluster));
     spawn(&tracker, &stop, cycle(Watched::Service), records(Kind::SERVICE, project::read_service));
     spawn(&tracker, &stop, cycle(Watched::EndpointSlice), records(Kind::SLICE, project::read_slice));
     spawn(&tracker, &stop, cycle(Watched::ServiceExport), records(Kind::EXPORT, project::read_export));
@@ -132,11 +136,18 @@ fn spawn<F: follow::Follow>(tracker: &TaskTracker, stop: &CancellationToken, cyc
 }
 
 async fn tell_ages(status: SourceStatus, stop: CancellationToken) {
+    let gauges: BTreeMap<_, _> =
+        Watched::ALL.into_iter().map(|kind| (kind, SourceMetrics::new(kind.as_str()).age_seconds)).collect();
     let mut tick = tokio::time::interval(AGE_TICK);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = tick.tick() => status.tell_ages(),
+            _ = tick.tick() => {}
+        }
+        for (kind, age) in status.ages() {
+            if let Some(gauge) = gauges.get(&kind) {
+                gauge.set(age.as_secs_f64());
+            }
         }
     }
 }

@@ -17,13 +17,22 @@ mod attempted;
 mod capacity;
 mod driver;
 mod failback;
+mod latency;
 mod pick;
+mod sample;
 mod spill;
 mod split;
 mod status;
 
+pub use alias::AliasTable;
 pub use attempted::Attempted;
 pub use driver::Balancer;
 pub use pick::{Choice, TargetRef, pick, pick_local_only};
+#[doc(hidden)]
+pub use sample::sample_route;
 pub use spill::{ClusterInput, Settings, Shares, Spill};
 pub use status::{ClusterStatus, EndpointState, EndpointStatus, ServiceStatus};
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use strait_catalog::{ClusterId, Published};
 use strait_identity::Identity;
@@ -21,8 +21,10 @@ pub type OnSync = Arc<dyn Fn(TlsStream<TcpStream>, ClusterId) + Send + Sync>;
 pub struct ProxyConfig {
     /// Where snapshots appear; its local cluster is this daemon's.
     pub published: Published,
-    /// Certificates of this cluster and roots of the others; the gateway opens once it is ready.
-    pub identity: Arc<Identity>,
+    /// Certificates of this cluster and roots of the others; the gateway opens once there is a certificate.
+    pub identity: Identity,
+    /// Where the daemon's monotonic clock starts: the same instant that the catalog's milliseconds count from.
+    pub origin: Instant,
     /// Where other clusters' daemons reach this one; empty keeps the gateway closed.
     pub gateways: Vec<SocketAddr>,
     /// Threads; `None` takes the CPUs this process may use.
@@ -36,12 +38,13 @@ pub struct ProxyConfig {
 }
 
 impl ProxyConfig {
-    /// A configuration with every default.
+    /// A configuration with every default and a clock that starts now.
     #[must_use]
-    pub fn new(published: Published, identity: Arc<Identity>, on_sync: OnSync) -> Self {
+    pub fn new(published: Published, identity: Identity, on_sync: OnSync) -> Self {
         Self {
             published,
             identity,
+            origin: Instant::now(),
             gateways: Vec::new(),
             workers: None,
             on_sync,

@@ -24,34 +24,25 @@ use names::{FORWARDED_PREFIX, KEEP_ALIVE, PROXY_CONNECTION, X_FORWARDED_FOR};
 const MAX_VIA: usize = 8;
 
 /// Why a request is refused before any pod is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// CONNECT asks for a tunnel, which a listener of one service does not give.
-    #[error("CONNECT is not offered here")]
     Connect,
     /// No Host, or an empty one.
-    #[error("the request names no host")]
     NoHost,
     /// More than one Host.
-    #[error("the request has more than one Host field")]
     ManyHosts,
     /// Not `host[:port]`.
-    #[error("the Host field is not host[:port]")]
     BadHost,
     /// Host and the request target's authority differ.
-    #[error("Host and the request target name different hosts")]
     HostMismatch,
     /// `Connection` names a field that must reach the pod.
-    #[error("Connection names a field that may not be removed on the way")]
     ConnectionNames,
     /// This cluster stands in `Via` too often.
-    #[error("the request has come through this cluster's proxies more than 8 times; does a pod call its own service?")]
     Loop,
     /// The request target is longer than the limit.
-    #[error("the request target is too long")]
     TargetTooLong,
     /// The request target has no path a pod could be asked for.
-    #[error("the request target is not one a service can be asked for")]
     BadTarget,
 }
 
@@ -105,7 +96,7 @@ fn check_host(head: &mut Parts) -> Result<(), Refused> {
             Ok(())
         }
         (Some(host), authority) => match (plain_authority(host)?, authority) {
-            (host, Some(authority)) if *host != *authority => Err(Refused::HostMismatch),
+            (host, Some(authority)) if host != *authority => Err(Refused::HostMismatch),
             _ => Ok(()),
         },
     }
@@ -210,8 +201,6 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 /// Who stands where on the way, prepared once per connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Trace {
-    /// The client's address.
-    pub(crate) client: IpAddr,
     /// This cluster's name in `Via`, `<cluster>.strait`.
     pub(crate) pseudonym: String,
     via_10: HeaderValue,
@@ -232,7 +221,6 @@ impl Trace {
             IpAddr::V6(v6) => format!("\"[{v6}]\""),
         };
         Self {
-            client,
             via_10: value(format!("1.0 {pseudonym}")),
             via_11: value(format!("1.1 {pseudonym}")),
             via_20: value(format!("2.0 {pseudonym}")),
@@ -291,4 +279,5 @@ pub(crate) fn absolute(target: &Uri, host: Option<&HeaderValue>) -> Result<Uri, 
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

@@ -16,17 +16,44 @@
 //! Each worker is one thread with one `current_thread` runtime, its own `SO_REUSEPORT` sockets, its own pools and its
 //! own links; workers share nothing per request but the slots' atomics and the budget of replays.
 //!
-//! The request path is written as one plain async function a stage, in reading order: admission (`admit`), deadline
-//! and route (`serve`), attempts (`attempt`, with the decisions in `retry`), metrics. They are not `tower` layers: a
+//! The request path is written as one plain async function a stage, in reading order: admission, hygiene and
+//! route (`serve`, `gateway`), deadline and attempts (`exchange`, with the decisions in `retry`), one attempt
+//! (`attempt`), metrics. They are not `tower` layers: a
 //! worker's futures are not `Send`, and every layer would box the future of each request and hide the order.
 
-mod balance;
+mod attempt;
+pub mod balance;
+mod board;
+mod body;
+mod client;
 mod config;
-mod health;
+mod door;
+mod exchange;
+mod exec;
+mod failure;
+mod gateway;
+pub mod health;
+mod hygiene;
+mod links;
+mod listen;
 mod metrics;
+mod outgoing;
+mod plan;
+mod pods;
 mod proxy;
-mod route;
+mod quiet;
+mod relay;
+mod retry;
+pub mod route;
+mod serve;
+mod shared;
+mod socket;
+mod tunnel;
+mod worker;
 
+pub use balance::{ClusterStatus, EndpointState, EndpointStatus, ServiceStatus};
+pub use board::{Bound, ListenerView, Socket, Use};
 pub use config::{Limits, OnSync, ProxyConfig, Timeouts};
 pub use metrics::{LATENCY_BUCKETS, LATENCY_METRIC, describe};
-pub use proxy::{Bound, Proxy, StartError};
+pub use plan::{Purpose, Speech};
+pub use proxy::{Proxy, ProxyView, StartError};

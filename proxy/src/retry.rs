@@ -6,6 +6,7 @@
 //! the body is kept, and replays have a budget, so that a request that kills pods does not kill them all.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use http::Method;
@@ -16,8 +17,6 @@ use crate::failure::Kind;
 pub(crate) const MAX_ATTEMPTS: u32 = 4;
 /// An attempt that has less than this left of the request's time is not begun.
 const TOO_LATE: Duration = Duration::from_millis(5);
-/// Attempts in one cluster that touched nothing after which the next goes to another.
-pub(crate) const UNTOUCHED_PER_CLUSTER: u32 = 2;
 /// Replays under way at once that are always allowed.
 const BUDGET_FLOOR: u32 = 3;
 /// Further replays: one for each so many requests under way (20 %).
@@ -158,13 +157,13 @@ pub(crate) fn idempotent(method: &Method) -> bool {
 /// Replays under way on one worker, against the requests under way there: 20 % and never fewer than 3.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
-    requests: Cell<u32>,
-    replays: Cell<u32>,
+    requests: Rc<Cell<u32>>,
+    replays: Rc<Cell<u32>>,
 }
 
 impl Budget {
     /// Counts a request in and out.
-    pub(crate) fn request(&self) -> Counted<'_> {
+    pub(crate) fn request(&self) -> Counted {
         Counted::one(&self.requests)
     }
 
@@ -174,7 +173,7 @@ impl Budget {
     }
 
     /// Takes room for one replay; `None` when there is none.
-    pub(crate) fn replay(&self) -> Option<Counted<'_>> {
+    pub(crate) fn replay(&self) -> Option<Counted> {
         let room = BUDGET_FLOOR.max(self.requests.get() / BUDGET_SHARE);
         (self.replays.get() < room).then(|| Counted::one(&self.replays))
     }
@@ -182,16 +181,17 @@ impl Budget {
 
 /// Counts one in a cell until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Counted<'a>(&'a Cell<u32>);
+pub(crate) struct Counted(Rc<Cell<u32>>);
 
-impl<'a> Counted<'a> {
-    fn one(cell: &'a Cell<u32>) -> Self {
+impl Counted {
+    /// Adds one to that cell.
+    pub(crate) fn one(cell: &Rc<Cell<u32>>) -> Self {
         cell.set(cell.get() + 1);
-        Self(cell)
+        Self(cell.clone())
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.set(self.0.get().saturating_sub(1));
     }

@@ -19,9 +19,12 @@ mod service;
 mod shares;
 mod table;
 
-pub use build::Builder;
+pub use build::{Builder, Changes};
 pub use inflight::{InFlight, RelayedError};
 pub use load::LoadReport;
 pub use place::Place;
+pub(crate) use place::{BUCKETS, bucket_ms};
 pub use service::{Address, Candidate, Class, ClusterRoute, ServiceRoute, Targets};
+pub(crate) use service::{TRICKLE, Totals};
+pub use shares::{MAX_CLUSTERS, ShareCells};
 pub use table::{RouteKey, RouteTable};

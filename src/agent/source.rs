@@ -26,8 +26,9 @@ impl SourceView {
     #[must_use]
     pub fn expected(&self) -> BTreeSet<Kind> {
         match self {
-            Self::File(_) => [Kind::CLUSTER, Kind::SERVICE, Kind::EXPORT, Kind::SLICE, Kind::GATEWAY].into(),
-            Self::Kubernetes(_) => SourceStatus::expected_kinds(),
+            Self::File(_) | Self::Kubernetes(_) => {
+                [Kind::CLUSTER, Kind::SERVICE, Kind::EXPORT, Kind::SLICE, Kind::GATEWAY].into()
+            }
         }
     }
 
@@ -36,7 +37,7 @@ impl SourceView {
     pub fn age_ms(&self) -> u64 {
         match self {
             Self::File(_) => 0,
-            Self::Kubernetes(status) => status.age_ms(),
+            Self::Kubernetes(status) => status.broken_for().map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
         }
     }
 
@@ -45,7 +46,7 @@ impl SourceView {
     pub fn json(&self) -> serde_json::Value {
         match self {
             Self::File(status) => serde_json::json!({ "kind": "file", "error": status.error() }),
-            Self::Kubernetes(status) => serde_json::json!({ "kind": "kubernetes", "watches": status.view() }),
+            Self::Kubernetes(status) => serde_json::json!({ "kind": "kubernetes", "watches": status.report() }),
         }
     }
 }
@@ -89,10 +90,11 @@ async fn kubernetes(
     let config = strait_kubernetes::source::SourceConfig {
         cluster: args.cluster.clone(),
         epoch: 0,
-        gateway_port: args.gateway_port,
+        gateway_port: Some(args.gateway_port),
         bind: args.listener_address,
+        server: format!("of {}", args.cluster),
     };
-    let status = SourceStatus::default();
+    let status = SourceStatus::new();
     tasks.spawn(strait_kubernetes::source::run(client, config, inputs, status.clone(), stop.clone()));
     Ok(SourceView::Kubernetes(status))
 }

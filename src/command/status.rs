@@ -107,15 +107,18 @@ fn services(out: &mut String, status: &Status) {
             let _ = write!(out, "  {port} on {listener}");
         }
         out.push('\n');
-        let shares = status.proxy.pointer("/services").and_then(|s| s.get(name));
         for (cluster, backend) in &service.backends {
-            let share = shares
-                .and_then(|s| s.pointer("/shares"))
-                .and_then(|s| s.get(cluster))
-                .and_then(serde_json::Value::as_f64)
-                .map_or_else(String::new, |s| format!("  {:>5.1} %", s * 100.0));
+            let share = share(&status.proxy, name, cluster).map_or_else(String::new, |s| format!("  {:>5.1} %", s * 100.0));
             let private = if backend.exported { "" } else { "  not exported" };
             let _ = writeln!(out, "  {cluster:<14} {:>4} of {:<4} ready{share}{private}", backend.ready, backend.total);
         }
     }
+}
+
+/// What share of the service's requests goes to that cluster from this node, by its first port.
+fn share(proxy: &serde_json::Value, service: &str, cluster: &str) -> Option<f64> {
+    let routes = proxy.get("services")?.as_array()?;
+    let route = routes.iter().find(|r| r.get("service").and_then(|s| s.as_str()) == Some(service))?;
+    let clusters = route.get("clusters")?.as_array()?;
+    clusters.iter().find(|c| c.get("cluster").and_then(|c| c.as_str()) == Some(cluster))?.get("share")?.as_f64()
 }

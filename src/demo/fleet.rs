@@ -102,7 +102,7 @@ impl Fleet {
             admin_listen: site.admin(),
             listener_address: site.address().into(),
             identity_dir: self.folder.join(site.name),
-            dns_zone: "clusterset.local".into(),
+            dns_zone: crate::args::zone("clusterset.local").map_err(anyhow::Error::msg)?,
             workers: 1,
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::ZERO,

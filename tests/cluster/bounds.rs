@@ -14,8 +14,8 @@ const BOUNDS: &[(&str, &str, Bound)] = &[
     // SIGKILL of the agent the client talks to: its open connections are reset and new ones refused until the kubelet has
     // restarted it or kube-proxy has left it, whichever is first. Nothing outside the process can prevent that.
     ("agent-killed", "*", Bound::Told),
-    // The same for the agent at the far end; requests that were on their way through it are repeated, so nothing is allowed.
-    // Packets lost on every link slow answers down; a request fails only past its limit of 2 s.
+    // The cluster of the clients is alone, and the service it asks for runs elsewhere: nobody can answer.
+    ("cut-off", "tally", Bound::Told),
 ];
 
 /// The bound of one fault for one client.

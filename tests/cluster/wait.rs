@@ -26,5 +26,7 @@ pub fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Result<Opt
 
 /// Lets time pass, where the time itself is the point: a fault is being watched.
 pub fn pause(time: Duration) {
+    // Nothing here is asynchronous.
+    #[allow(clippy::disallowed_methods)]
     std::thread::sleep(time);
 }

@@ -13,6 +13,8 @@ mod cluster;
 mod lint;
 mod run;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -58,9 +60,19 @@ pub(crate) struct TestArguments {
     filters: Vec<String>,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match perform(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("xtask: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> Result<()> {
     std::env::set_current_dir(run::root())?;
-    match Arguments::parse().task {
+    match task {
         Task::Test(arguments) => {
             if !arguments.cluster_only {
                 without_cluster()?;

@@ -88,12 +88,15 @@ impl Shelf {
 
     /// The live slices of one service.
     pub(super) fn slices(&self, service: &str) -> impl Iterator<Item = &Record> {
+        self.all_slices(service).filter(|r| !r.is_tombstone())
+    }
+
+    fn all_slices(&self, service: &str) -> impl Iterator<Item = &Record> {
         let prefix = format!("{service}/");
         self.records
             .range((Kind::SLICE, Arc::from(prefix.as_str()))..)
             .take_while(move |((k, name), _)| *k == Kind::SLICE && name.starts_with(&prefix))
             .map(|(_, r)| r)
-            .filter(|r| !r.is_tombstone())
     }
 
     pub(super) fn live_at(&self, kind: Kind, name: &str) -> Option<&Record> {
@@ -110,8 +113,15 @@ impl Shelf {
         self.records.contains_key(&(Kind::EXPORT, Arc::from(service)))
     }
 
-    pub(super) fn dead(&self) -> impl Iterator<Item = &Record> {
-        self.tombstones.keys().filter_map(|at| self.records.get(at))
+    pub(super) fn all(&self) -> impl Iterator<Item = &Record> {
+        self.records.values()
+    }
+
+    /// Every key held of one service, dead or alive.
+    pub(super) fn parts(&self, service: &str) -> Vec<Key> {
+        let one = |kind| self.records.get(&(kind, Arc::from(service)));
+        let single = one(Kind::SERVICE).into_iter().chain(one(Kind::EXPORT));
+        single.chain(self.all_slices(service)).map(|r| r.key().clone()).collect()
     }
 
     pub(super) fn services(&self) -> BTreeSet<ServiceKey> {
@@ -141,14 +151,15 @@ impl Shelf {
         forgotten
     }
 
-    /// Forgets the Service and the live slices of a service, without a trace.
-    pub(super) fn forget_service(&mut self, service: &str) {
-        let slices = self.slices(service).map(|r| place(r.key()));
-        let parts: Vec<_> = slices.chain(self.live_at(Kind::SERVICE, service).map(|r| place(r.key()))).collect();
-        for at in parts {
-            self.records.remove(&at);
+    /// Forgets the Service and the live slices of a service, without a trace. Returns their keys.
+    pub(super) fn forget_service(&mut self, service: &str) -> Vec<Key> {
+        let alive: Vec<Key> =
+            self.slices(service).chain(self.live_at(Kind::SERVICE, service)).map(|r| r.key().clone()).collect();
+        for key in &alive {
+            self.records.remove(&place(key));
             self.live -= 1;
             self.generation += 1;
         }
+        alive
     }
 }

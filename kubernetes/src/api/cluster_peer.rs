@@ -1,5 +1,7 @@
 //! `ClusterPeer`: another cluster of the set, as this one was told of it.
 
+#![allow(unreachable_pub, reason = "KubeSchema repeats the types inside a function")]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -66,4 +68,52 @@ pub struct ClusterPeerStatus {
     /// At most one of each type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use kube::CustomResourceExt as _;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn crd() -> Value {
+        serde_json::to_value(ClusterPeer::crd()).unwrap()
+    }
+
+    #[test]
+    fn the_crd_is_cluster_scoped_with_status_and_columns() {
+        let crd = crd();
+        assert_eq!(crd["spec"]["scope"], "Cluster");
+        let version = &crd["spec"]["versions"][0];
+        assert_eq!((&version["name"], &version["storage"]), (&json!("v1alpha1"), &json!(true)));
+        assert_eq!(version["subresources"], json!({"status": {}}));
+        let columns: Vec<_> = version["additionalPrinterColumns"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
+        assert_eq!(columns, ["Connected", "Knowledge", "Agents", "Gateways", "Age"]);
+    }
+
+    #[test]
+    fn the_schema_checks_ids_and_addresses() {
+        let schema = &crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        let spec = &schema["properties"]["spec"];
+        assert_eq!(spec["required"], json!(["clusterID"]));
+        assert_eq!(spec["properties"]["clusterID"]["maxLength"], 63);
+        assert!(spec["properties"]["clusterID"]["pattern"].is_string());
+        assert_eq!(spec["properties"]["clusterID"]["x-kubernetes-validations"][0]["rule"], "self == oldSelf");
+        assert!(spec["properties"]["gateways"]["items"]["pattern"].is_string());
+        assert!(spec["properties"]["podCIDRs"]["items"]["pattern"].is_string());
+        assert!(schema["x-kubernetes-validations"][0]["rule"].as_str().unwrap().contains("metadata.name"));
+    }
+
+    #[test]
+    fn a_peer_reads_and_writes_alike() {
+        let text = json!({
+            "apiVersion": "strait.dev/v1alpha1", "kind": "ClusterPeer", "metadata": {"name": "us-east"},
+            "spec": {"clusterID": "us-east", "gateways": ["10.77.0.12:31443"], "caBundle": "PEM", "podCIDRs": ["10.12.0.0/16"]},
+            "status": {"connected": true, "agents": 2, "ageSeconds": 1},
+        });
+        let peer: ClusterPeer = serde_json::from_value(text.clone()).unwrap();
+        assert_eq!(serde_json::to_value(peer).unwrap(), text);
+    }
 }

@@ -133,3 +133,44 @@ pub struct ClusterStatus {
     /// Its id, one DNS label.
     pub cluster: String,
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::{ServedVersion, ServiceExport};
+
+    #[test]
+    fn an_import_reads_and_writes_alike() {
+        let text = json!({
+            "apiVersion": "multicluster.x-k8s.io/v1beta1", "kind": "ServiceImport",
+            "metadata": {"namespace": "ml", "name": "model"},
+            "spec": {
+                "ports": [{"name": "http", "protocol": "TCP", "appProtocol": "http", "port": 80}], "ips": ["10.111.0.9"],
+                "type": "ClusterSetIP", "sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}},
+                "ipFamilies": ["IPv4"], "internalTrafficPolicy": "Cluster", "trafficDistribution": "PreferClose",
+            },
+            "status": {"clusters": [{"cluster": "us-west"}], "conditions": [{
+                "type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z",
+            }]},
+        });
+        let import: ServiceImport = serde_json::from_value(text.clone()).unwrap();
+        assert_eq!(serde_json::to_value(import).unwrap(), text);
+    }
+
+    #[test]
+    fn the_served_version_decides_path_and_body() {
+        use kube::Resource as _;
+        for (served, path) in [
+            (ServedVersion::V1Beta1, "/apis/multicluster.x-k8s.io/v1beta1/namespaces/ml/serviceexports"),
+            (ServedVersion::V1Alpha1, "/apis/multicluster.x-k8s.io/v1alpha1/namespaces/ml/serviceexports"),
+        ] {
+            assert_eq!(ServiceExport::url_path(&served, Some("ml")), path);
+            let body = serde_json::to_value(ServiceExport::new("ml", "model").served_as(served)).unwrap();
+            assert_eq!(body["apiVersion"], format!("multicluster.x-k8s.io/{}", served.as_str()));
+            assert_eq!(body["kind"], "ServiceExport");
+        }
+    }
+}

@@ -1,12 +1,14 @@
 //! What is watched, and where it is asked for.
 
-use crate::api::{MCS_GROUP, SYSTEM_NAMESPACE, ServedVersion};
+use crate::api::{CLUSTER_CONFIG_MAP, EPOCH_CONFIG_MAP, MCS_GROUP, SYSTEM_NAMESPACE, ServedVersion};
 
 /// One watched kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Watched {
-    /// ConfigMaps of `strait-system`: the cluster's facts and the epoch.
-    ConfigMap,
+    /// ConfigMap `strait-cluster`: the cluster's facts.
+    Cluster,
+    /// ConfigMap `strait-epoch`.
+    Epoch,
     /// Services everywhere.
     Service,
     /// EndpointSlices that belong to a Service.
@@ -22,8 +24,9 @@ pub(super) enum Watched {
 }
 
 impl Watched {
-    pub(super) const ALL: [Self; 7] = [
-        Self::ConfigMap,
+    pub(super) const ALL: [Self; 8] = [
+        Self::Cluster,
+        Self::Epoch,
         Self::Service,
         Self::EndpointSlice,
         Self::ServiceExport,
@@ -32,10 +35,11 @@ impl Watched {
         Self::Node,
     ];
 
-    /// The kind's name, also the label of its metrics.
+    /// The kind's name, or that of the one object that is watched; also the label of its metrics.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
-            Self::ConfigMap => "ConfigMap",
+            Self::Cluster => CLUSTER_CONFIG_MAP,
+            Self::Epoch => EPOCH_CONFIG_MAP,
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
             Self::ServiceExport => "ServiceExport",
@@ -51,7 +55,7 @@ impl Watched {
             ServedVersion::PREFERENCE.iter().map(|v| format!("/apis/{MCS_GROUP}/{}/{plural}", v.as_str())).collect()
         };
         match self {
-            Self::ConfigMap => vec![format!("/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps")],
+            Self::Cluster | Self::Epoch => vec![format!("/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps")],
             Self::Service => vec!["/api/v1/services".into()],
             Self::EndpointSlice => vec!["/apis/discovery.k8s.io/v1/endpointslices".into()],
             Self::ServiceExport => mcs("serviceexports"),
@@ -67,6 +71,20 @@ impl Watched {
             Self::EndpointSlice => Some("kubernetes.io/service-name"),
             _ => None,
         }
+    }
+
+    /// The one object of interest. By name, so that the right to read can be limited to it.
+    pub(super) const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Cluster => Some(CLUSTER_CONFIG_MAP),
+            Self::Epoch => Some(EPOCH_CONFIG_MAP),
+            _ => None,
+        }
+    }
+
+    /// The same as a selector.
+    pub(super) fn fields(self) -> Option<String> {
+        self.name().map(|name| format!("metadata.name={name}"))
     }
 
     /// True for custom resources: an API server without the CRD answers 404, which then means "none".

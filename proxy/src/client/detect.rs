@@ -38,7 +38,7 @@ pub(crate) async fn detect(mut tcp: TcpStream, clock: Arc<HeadClock>) -> io::Res
     }
     let spoken = if first[..have] == PREFACE[..] { Spoken::Http2 } else { Spoken::Http1 };
     clock.bytes_came();
-    Ok(Some((spoken, ClientIo { tcp, first, read: 0, have, clock })))
+    Ok(Some((spoken, ClientIo { tcp, first, read: 0, have, clock: Some(clock) })))
 }
 
 /// A client's connection with the bytes that were read ahead put back in front.
@@ -48,7 +48,14 @@ pub(crate) struct ClientIo {
     first: [u8; PREFACE.len()],
     read: usize,
     have: usize,
-    clock: Arc<HeadClock>,
+    clock: Option<Arc<HeadClock>>,
+}
+
+impl ClientIo {
+    /// The same, with bytes no longer taken for the start of a head: on HTTP/2 they may be a ping.
+    pub(crate) fn without_clock(self) -> Self {
+        Self { clock: None, ..self }
+    }
 }
 
 impl AsyncRead for ClientIo {
@@ -63,7 +70,9 @@ impl AsyncRead for ClientIo {
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.tcp).poll_read(cx, buf);
         if polled.is_ready() && buf.filled().len() > before {
-            this.clock.bytes_came();
+            if let Some(clock) = &this.clock {
+                clock.bytes_came();
+            }
         }
         polled
     }

@@ -108,14 +108,6 @@ impl Registry {
         Arc::clone(&self.links.entry(cluster.clone()).or_default())
     }
 
-    /// Ejected gateways whose back-off is over: whoever probes them actively spares a request the risk. Claim each with
-    /// [`Slot::claim_probation`] first.
-    #[must_use]
-    pub fn gateways_due(&self, now_ms: u64) -> Vec<Arc<Slot>> {
-        let due = |slot: &Slot| matches!(slot.target(), Target::Gateway { .. }) && slot.probation_due(now_ms);
-        self.slots.iter().filter(|entry| due(entry.value())).map(|entry| Arc::clone(entry.value())).collect()
-    }
-
     /// How many slots there are.
     #[must_use]
     pub fn len(&self) -> usize {

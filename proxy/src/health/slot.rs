@@ -47,7 +47,9 @@ pub struct Slot {
     fresh_ms: AtomicU64,
     touched_ms: AtomicU64,
     seed: u32,
+    ready: AtomicBool,
     was_ready: AtomicBool,
+    expected: AtomicBool,
     policy: Policy,
     window: Window,
     wake: Arc<Notify>,
@@ -74,7 +76,9 @@ impl Slot {
             fresh_ms: AtomicU64::new(0),
             touched_ms: AtomicU64::new(now_ms),
             seed: (id as u32).wrapping_mul(0x9e37_79b9) ^ (now_ms as u32),
+            ready: AtomicBool::new(false),
             was_ready: AtomicBool::new(false),
+            expected: AtomicBool::new(false),
             policy,
             window: Window::default(),
             wake,
@@ -271,22 +275,33 @@ impl Slot {
         !self.in_good_standing() || self.ramp(now_ms) < 1.0 || self.window.read(now_ms).1 > 0
     }
 
-    /// Notes that the source reports it ready after it was not: failures are void; with `ramp` it starts small.
-    pub(crate) fn became_ready(&self, ramp: bool, now_ms: u64) {
+    /// Notes what the source says. When it becomes ready, what was held against it is void; with `ramp` (others of its
+    /// set were ready before it) it starts small.
+    pub(crate) fn note_ready(&self, ready: bool, ramp: bool, now_ms: u64) {
+        if self.ready.swap(ready, Ordering::Relaxed) == ready || !ready {
+            return;
+        }
         self.was_ready.store(true, Ordering::Relaxed);
+        self.expected.store(true, Ordering::Relaxed);
         self.apply(Event::Revived, now_ms);
         self.window.clear();
         self.fresh_ms.store(if ramp { now_ms.max(1) } else { 0 }, Ordering::Relaxed);
     }
 
-    /// Counts the target as capacity that is expected, ready or not.
-    pub(crate) fn expect_ready(&self) {
-        self.was_ready.store(true, Ordering::Relaxed);
+    /// Counts it as capacity that is to come although it is not ready yet: its whole set is coming up.
+    pub(crate) fn expect(&self) {
+        self.expected.store(true, Ordering::Relaxed);
     }
 
-    /// True when it was ready before, or its whole set was coming up when it appeared.
+    /// True when it counts as capacity of its cluster, ready or not: it was ready before, or came up with its whole set.
     #[must_use]
     pub fn expected(&self) -> bool {
+        self.expected.load(Ordering::Relaxed)
+    }
+
+    /// True when the source has reported it ready at any time.
+    #[must_use]
+    pub fn was_ready(&self) -> bool {
         self.was_ready.load(Ordering::Relaxed)
     }
 
@@ -296,6 +311,11 @@ impl Slot {
 
     pub(super) fn touched_ms(&self) -> u64 {
         self.touched_ms.load(Ordering::Relaxed)
+    }
+
+    /// Has the balancer look again at once.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
     }
 
     /// Counts a request in; the caller's guard counts it out.

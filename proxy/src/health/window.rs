@@ -2,17 +2,17 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const CELLS: u64 = 10;
+const CELLS: usize = 10;
 
 /// Counts over the last ten seconds. Each cell packs its second (32 bits), successes and failures (16 bits each).
 #[derive(Debug, Default)]
-pub struct Window([AtomicU64; CELLS as usize]);
+pub struct Window([AtomicU64; CELLS]);
 
 impl Window {
     /// Counts one attempt. Lossy when two threads meet on a cell more than twice in a row, and saturating at 65,535 a second.
     pub fn add(&self, success: bool, now_ms: u64) {
         let second = now_ms / 1_000;
-        let Some(cell) = self.0.get(usize::try_from(second % CELLS).unwrap_or_default()) else { return };
+        let cell = &self.0[usize::try_from(second).unwrap_or_default() % CELLS];
         for _ in 0..3 {
             let word = cell.load(Ordering::Relaxed);
             let (mut good, mut bad) = if word >> 32 == second { (word >> 16 & 0xffff, word & 0xffff) } else { (0, 0) };
@@ -33,7 +33,7 @@ impl Window {
         for cell in &self.0 {
             let word = cell.load(Ordering::Relaxed);
             let at = word >> 32;
-            if word != 0 && at <= second && second - at < CELLS {
+            if word != 0 && at <= second && second - at < CELLS as u64 {
                 good += u32::try_from(word >> 16 & 0xffff).unwrap_or_default();
                 bad += u32::try_from(word & 0xffff).unwrap_or_default();
             }

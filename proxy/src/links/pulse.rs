@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// The most that a late look may extend a link's allowance.
@@ -28,6 +29,9 @@ pub(crate) struct Pulse {
     last_read_us: AtomicU64,
     dead: AtomicBool,
     reader: AtomicWaker,
+    /// Someone waits for the next byte.
+    awaited: AtomicBool,
+    heard: Notify,
 }
 
 impl Pulse {
@@ -38,12 +42,23 @@ impl Pulse {
             last_read_us: AtomicU64::new(0),
             dead: AtomicBool::new(false),
             reader: AtomicWaker::new(),
+            awaited: AtomicBool::new(false),
+            heard: Notify::new(),
         })
     }
 
     fn beat(&self) {
         let us = u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.last_read_us.store(us, Ordering::Relaxed);
+        if self.awaited.swap(false, Ordering::Relaxed) {
+            self.heard.notify_one();
+        }
+    }
+
+    /// Returns at the next byte that comes.
+    pub(super) async fn next_beat(&self) {
+        self.awaited.store(true, Ordering::Relaxed);
+        self.heard.notified().await;
     }
 
     fn last_read(&self) -> Instant {

@@ -43,9 +43,10 @@ fn saved_export(world: &World, cluster: &str) -> Result<String> {
     if let Some(map) = annotations.as_object_mut() {
         map.remove("kubectl.kubernetes.io/last-applied-configuration");
     }
+    let labels = export.pointer("/metadata/labels").cloned().unwrap_or(Value::Null);
     let mut clean = json!({
         "apiVersion": export["apiVersion"], "kind": "ServiceExport",
-        "metadata": { "name": SERVICE, "namespace": NAMESPACE, "annotations": annotations, "labels": export.pointer("/metadata/labels").unwrap_or(&json!({})) },
+        "metadata": { "name": SERVICE, "namespace": NAMESPACE, "annotations": annotations, "labels": labels },
     });
     if let Some(spec) = export.get("spec") {
         clean["spec"] = spec.clone();

@@ -19,6 +19,8 @@ use crate::target::Target;
 const LONGEST_BODY: usize = 64 * 1024;
 /// Who answered, set by the proxy for callers that ask.
 pub const SERVED_BY: HeaderName = HeaderName::from_static("x-strait-served-by");
+/// Why the proxy could not get an answer, on errors of its own.
+const ERROR: HeaderName = HeaderName::from_static("x-strait-error");
 
 /// An open HTTP/1.1 connection.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub struct Answer {
     pub status: u16,
     /// The value of the header that names the server, when there was one.
     pub served_by: Option<String>,
+    /// `x-strait-error`, when there was one.
+    pub error: Option<String>,
     /// The body as text, lossy.
     pub body: String,
 }
@@ -97,7 +101,8 @@ impl Connection {
             .header("accept", "*/*")
             .body(Empty::new())
             .map_err(|_| Kind::Other)?;
-        let answer = timeout_at(deadline, self.exchange(request, server_header)).await.map_err(|_| Kind::AnswerTimeout)??;
+        let answer =
+            timeout_at(deadline, self.exchange(request, server_header)).await.map_err(|_| Kind::AnswerTimeout)??;
         let reusable = self.sender.ready().await.is_ok();
         Ok((answer, reusable.then_some(self)))
     }
@@ -109,11 +114,12 @@ impl Connection {
     ) -> Result<Answer, Kind> {
         let response = self.sender.send_request(request).await.map_err(|e| classify(&e))?;
         let status = response.status().as_u16();
-        let served_by = response.headers().get(server_header).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let (served_by, error) = (header(server_header), header(&ERROR));
         let body =
             Limited::new(response.into_body(), LONGEST_BODY).collect().await.map_err(|e| classify(e.as_ref()))?;
         let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-        Ok(Answer { status, served_by, body })
+        Ok(Answer { status, served_by, error, body })
     }
 }
 

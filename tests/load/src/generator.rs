@@ -170,8 +170,9 @@ impl Shared {
     }
 
     fn server(&self, answer: &Answer) -> String {
+        let error = || answer.error.as_deref();
         let from_body = || answer.body.split_whitespace().next().filter(|_| self.plan.body_names_server);
-        let name = answer.served_by.as_deref().or_else(from_body).unwrap_or("-");
+        let name = answer.served_by.as_deref().or_else(error).or_else(from_body).unwrap_or("-");
         name.chars().filter(|c| c.is_ascii_graphic()).take(63).collect()
     }
 }

@@ -115,7 +115,16 @@ async fn generate(load: Load) -> Result<()> {
         Mode::New => Connections::New,
         Mode::Keepalive => Connections::KeepAlive,
     };
-    let plan = Plan { targets: target, rate, duration, timeout, connections, expect: expect_body, server_header: SERVED_BY, body_names_server };
+    let plan = Plan {
+        targets: target,
+        rate,
+        duration,
+        timeout,
+        connections,
+        expect: expect_body,
+        server_header: SERVED_BY,
+        body_names_server,
+    };
     let (samples, writer) = sink::open(&out).await.with_context(|| format!("making {}", out.display()))?;
     let stop = CancellationToken::new();
     let listener = tokio::spawn(stop_on_signal(stop.clone()));

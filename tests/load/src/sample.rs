@@ -72,7 +72,8 @@ pub struct Sample {
     pub kind: Kind,
     /// HTTP status, 0 when there was none.
     pub status: u16,
-    /// The value of `x-strait-served-by`, or the body's first word where bodies tell; `-` when unknown.
+    /// The value of `x-strait-served-by`; of `x-strait-error` on the proxy's own errors; or the body's first word where bodies
+    /// tell; `-` when unknown.
     pub served_by: String,
     /// Whether it went over a connection that had carried a request before.
     pub kept: bool,

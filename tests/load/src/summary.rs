@@ -35,8 +35,8 @@ pub struct Summary {
     pub requests: usize,
     /// How many of them did not get what they came for, by how.
     pub failures: BTreeMap<Kind, usize>,
-    /// HTTP statuses of the failures that had one.
-    pub statuses: BTreeMap<u16, usize>,
+    /// HTTP statuses of the failures that had one, with who or what sent them.
+    pub statuses: BTreeMap<String, usize>,
     /// Who answered the good ones.
     pub served_by: BTreeMap<String, usize>,
     /// Latencies of the good ones, sorted, in microseconds.
@@ -76,7 +76,7 @@ impl Summary {
             }
             *s.failures.entry(sample.kind).or_default() += 1;
             if sample.status != 0 {
-                *s.statuses.entry(sample.status).or_default() += 1;
+                *s.statuses.entry(format!("{} {}", sample.status, sample.served_by)).or_default() += 1;
             }
             s.last_failure_us = s.last_failure_us.max(Some(sample.end_us()));
         }
@@ -149,7 +149,7 @@ mod tests {
         let s = Summary::of(&samples);
         assert_eq!((s.requests, s.failed()), (4, 2));
         assert_eq!(s.last_failure_us, Some(2010));
-        assert_eq!(s.statuses[&503], 1);
+        assert_eq!(s.statuses["503 -"], 1);
         assert_eq!((s.served_by["a"], s.served_by["b"]), (1, 1));
         assert_eq!((s.latency_us(0.0), s.latency_us(1.0)), (Some(10), Some(30)));
     }

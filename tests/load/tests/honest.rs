@@ -110,11 +110,12 @@ async fn a_refused_connection_is_a_refused_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_body_and_another_status_are_failures() {
     let wrong = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nHello";
-    let busy = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 12\r\n\r\nModel Server";
+    let busy =
+        "HTTP/1.1 503 Service Unavailable\r\nx-strait-error: no-endpoint\r\ncontent-length: 12\r\n\r\nModel Server";
     let port = serve(move |n| (Instant::now(), [OK, wrong, busy][n % 3])).await;
     let s = Summary::of(&samples("wrong", plan(port, 200, 30, Connections::New)).await);
     assert_eq!((s.served_by["us-west"], s.failures[&Kind::Body], s.failures[&Kind::Status]), (10, 10, 10));
-    assert_eq!(s.statuses[&503], 10);
+    assert_eq!(s.statuses["503 no-endpoint"], 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,210 @@
+//! What the proxy adds to one GET on a kept connection: the same request straight to the pod and through a running
+//! proxy, over loopback, in one run. The difference counts, not either figure.
+//!
+//! `cargo bench --bench proxied_request`
+//!
+//! Client, proxy and pod each have a thread of their own, so on two CPUs they take turns. The last lines tell the CPU
+//! time of the proxy's threads for each request, which does not depend on that.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Empty, Full};
+use hyper::client::conn::http1::SendRequest;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use strait_catalog::{
+    Authority, Catalog, ClusterId, ClusterRecord, Import, ImportPort, Key, Kind, Protocol, Published, Record,
+    ServiceKey, ServicePort, ServiceRecord, SliceEndpoint, SlicePort, SliceRecord, Value, Version, ZoneCounts,
+};
+use strait_identity::{Identity, SpiffeId, TrustDomain};
+use strait_proxy::{Proxy, ProxyConfig};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+
+/// Requests in flight at once in the second measurement.
+const TOGETHER: usize = 32;
+const BODY: &[u8] = b"Model Server\n";
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// A pod on a thread of its own that answers every request with the same few bytes, for as long as the process lives.
+fn pod() -> SocketAddr {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
+    listener.set_nonblocking(true).expect("an option every socket has");
+    let address = listener.local_addr().expect("it is bound");
+    let serve = async move {
+        let listener = TcpListener::from_std(listener).expect("a runtime is here");
+        while let Ok((stream, _)) = listener.accept().await {
+            stream.set_nodelay(true).expect("an option every TCP socket has");
+            let answer =
+                service_fn(|_| async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(BODY)))) });
+            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
+            tokio::task::spawn_local(async move {
+                let _ = connection.await;
+            });
+        }
+    };
+    std::thread::Builder::new()
+        .name("bench-pod".into())
+        .spawn(move || runtime().block_on(tokio::task::LocalSet::new().run_until(serve)))
+        .expect("a thread");
+    address
+}
+
+/// One cluster, one service, one pod, one listener.
+fn published(pod: SocketAddr, listener: SocketAddr) -> Published {
+    let local = ClusterId::parse("us-west").expect("a label");
+    let service = ServiceKey::new("ml-production", "model-server").expect("labels");
+    let (name, protocol) = ("http".to_owned(), Protocol::Tcp as i32);
+    let port = ServicePort { name: name.clone(), protocol, port: 80, app_protocol: "http".into() };
+    let endpoint =
+        SliceEndpoint { addresses: vec![pod.ip().to_string()], ready: true, serving: true, ..SliceEndpoint::default() };
+    let slice = SliceRecord {
+        zones: vec![ZoneCounts { zone: String::new(), ready: 1, serving: 1, terminating: 0, total: 1 }],
+        endpoints: vec![endpoint],
+        ports: vec![SlicePort { name, protocol, port: pod.port().into() }],
+        headless: false,
+    };
+    // Only a declared network may hold loopback addresses.
+    let itself = ClusterRecord { pod_cidrs: vec!["127.0.0.0/8".into()], ..ClusterRecord::default() };
+    let mut catalog = Catalog::new(local.clone());
+    for (key, value) in [
+        (Key::of_cluster(&local), Value::Cluster(itself)),
+        (
+            Key::of_service(&local, Kind::SERVICE, &service),
+            Value::Service(ServiceRecord { ports: vec![port], ..ServiceRecord::default() }),
+        ),
+        (Key::of_slice(&local, &service, "slice"), Value::Slice(slice)),
+    ] {
+        catalog.apply(Record::live(key, Version::new(0, 1), value), Authority::Owner, 0);
+    }
+    let port = ImportPort {
+        name: "http".into(),
+        protocol: Protocol::Tcp,
+        port: 80,
+        app_protocol: "http".into(),
+        listener: Some(listener),
+    };
+    catalog.set_import(service, Some(Import { ports: vec![port], ..Import::default() }));
+    catalog.mark_synced();
+    let published = Published::new(local);
+    published.publish(catalog.publish().expect("something changed"));
+    published
+}
+
+/// A proxy with one worker in front of the pod, and where it listens.
+fn proxy(pod: SocketAddr) -> (Proxy, SocketAddr) {
+    let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
+    let listener = free.local_addr().expect("it is bound");
+    drop(free);
+    let published = published(pod, listener);
+    let trust_domain = TrustDomain::parse("bench.strait").expect("a trust domain");
+    let identity = Identity::new(SpiffeId::new(trust_domain, published.load().local.clone()));
+    let mut config = ProxyConfig::new(published, identity, Arc::new(|_, _| ()));
+    config.workers = NonZeroUsize::new(1);
+    let proxy = Proxy::start(config).expect("a proxy on loopback");
+    let mut bound = proxy.bound();
+    let ready = async { bound.wait_for(|b| b.snapshot > 0 && b.all).await.map(drop) };
+    runtime()
+        .block_on(async { tokio::time::timeout(Duration::from_secs(10), ready).await })
+        .expect("listeners are bound within seconds")
+        .expect("the proxy lives");
+    (proxy, listener)
+}
+
+struct Client {
+    runtime: Runtime,
+    senders: Vec<SendRequest<Empty<Bytes>>>,
+}
+
+impl Client {
+    fn connect(to: SocketAddr, connections: usize) -> Self {
+        let runtime = runtime();
+        let senders = runtime.block_on(async {
+            let mut senders = Vec::new();
+            for _ in 0..connections {
+                let stream = TcpStream::connect(to).await.expect("somebody listens");
+                stream.set_nodelay(true).expect("an option every TCP socket has");
+                let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+                let (sender, connection) = handshake.expect("HTTP/1.1 has no handshake to fail");
+                tokio::spawn(connection);
+                senders.push(sender);
+            }
+            senders
+        });
+        Self { runtime, senders }
+    }
+
+    /// One GET on each connection, all at once.
+    fn round(&mut self) {
+        let Self { runtime, senders } = self;
+        runtime.block_on(async {
+            let one = |sender: &mut SendRequest<Empty<Bytes>>| {
+                let request = Request::get("/").header("host", "model-server.ml-production").body(Empty::new());
+                sender.send_request(request.expect("a constant request is well formed"))
+            };
+            for sender in senders.iter_mut() {
+                sender.ready().await.expect("the connection is kept");
+            }
+            let answers: Vec<_> = senders.iter_mut().map(one).collect();
+            for answer in answers {
+                let answer = answer.await.expect("an answer");
+                assert_eq!(answer.status(), 200);
+                assert_eq!(answer.into_body().collect().await.expect("a whole body").to_bytes(), BODY);
+            }
+        });
+    }
+}
+
+/// CPU time of this process's threads whose name starts so, by the scheduler's own count.
+fn cpu_of(threads: &str) -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let read = |path: &Path, file: &str| std::fs::read_to_string(path.join(file)).unwrap_or_default();
+    let nanoseconds = tasks
+        .map(|task| task.path())
+        .filter(|path| read(path, "comm").starts_with(threads))
+        .filter_map(|path| read(&path, "schedstat").split_whitespace().next()?.parse::<u64>().ok())
+        .sum();
+    Duration::from_nanos(nanoseconds)
+}
+
+fn bench(criterion: &mut Criterion) {
+    let pod = pod();
+    let (proxy, listener) = proxy(pod);
+    let mut group = criterion.benchmark_group("get");
+    for connections in [1, TOGETHER] {
+        group.throughput(Throughput::Elements(connections as u64));
+        for (name, address) in [("direct", pod), ("proxied", listener)] {
+            let mut client = Client::connect(address, connections);
+            client.round();
+            let (mut rounds, before) = (0_u32, cpu_of("proxy-"));
+            group.bench_function(BenchmarkId::new(name, connections), |bencher| {
+                bencher.iter(|| {
+                    rounds += 1;
+                    client.round();
+                });
+            });
+            let spent = cpu_of("proxy-").saturating_sub(before);
+            let requests = f64::from(rounds) * connections as f64;
+            eprintln!(
+                "get/{name}/{connections}: {:.1} µs CPU of the proxy's threads a request",
+                spent.as_secs_f64() * 1e6 / requests
+            );
+        }
+    }
+    group.finish();
+    runtime().block_on(proxy.stop(Duration::from_secs(1)));
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);

@@ -1,0 +1,3 @@
+//! CoreDNS: the snippet of plain names it imports, and its connection to Strait's DNS.
+
+pub mod names;

@@ -1,0 +1,290 @@
+//! One attempt: at a pod, or through another cluster's gateway.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, Response, StatusCode, header};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
+
+use crate::balance::{Choice, TargetRef};
+use crate::body::RequestBody;
+use crate::failure::Kind;
+use crate::health::{Outcome, State, Target};
+use crate::hygiene::{ERROR, LOAD, REACHED};
+use crate::links::Seat;
+use crate::outgoing::Outgoing;
+use crate::pods::{Load, PodConnection, PodKey};
+use crate::retry::Failure;
+use crate::route::{InFlight, LoadReport, RelayedError, RouteKey};
+use crate::worker::Worker;
+
+/// The connection an answer comes over, kept until its body has ended.
+pub(crate) enum Held {
+    /// To a pod; goes back to its stack.
+    Pod(PodKey, SendRequest<RequestBody>),
+    /// A stream's seat on a link.
+    Gateway(#[expect(dead_code, reason = "held for its drop")] Seat),
+}
+
+/// The head of an answer, with what must be held until its body has ended.
+pub(crate) struct Reply {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) flight: InFlight,
+    pub(crate) held: Held,
+}
+
+/// An attempt under way. Dropped without a verdict, it was abandoned: by the client, or because time ran out.
+struct Try<'w> {
+    worker: &'w Worker,
+    flight: Option<InFlight>,
+    began: Instant,
+}
+
+impl Try<'_> {
+    fn flight(&self) -> &InFlight {
+        self.flight.as_ref().expect("taken only when the attempt is over")
+    }
+
+    /// The head of an answer came.
+    fn answered(mut self, outcome: Outcome) -> InFlight {
+        let flight = self.flight.take().expect("taken only when the attempt is over");
+        flight.record(outcome, self.worker.shared.now_ms());
+        flight
+    }
+
+    /// The attempt failed; what concerns only the connection's age says nothing of the target.
+    fn failed(mut self, failure: Failure) -> Failure {
+        let flight = self.flight.take().expect("taken only when the attempt is over");
+        let outcome = match failure {
+            Failure::Refused | Failure::NoLink => Some(Outcome::Refused),
+            Failure::ConnectTimeout => Some(Outcome::ConnectTimeout),
+            Failure::Broken => Some(Outcome::Broken),
+            Failure::AttemptTimeout => Some(Outcome::Abandoned),
+            // The link has told the slot once; a gateway's own error was told as relayed.
+            Failure::LinkDead | Failure::Gateway { .. } => None,
+            Failure::Stale | Failure::TurnedAway | Failure::ClientBody => None,
+        };
+        if let Some(outcome) = outcome {
+            self.note(&flight, outcome);
+        }
+        failure
+    }
+
+    fn note(&self, flight: &InFlight, outcome: Outcome) {
+        let slot = flight.slot();
+        let before = slot.breaker().state;
+        flight.record(outcome, self.worker.shared.now_ms());
+        if before == State::Closed && slot.breaker().state == State::Open {
+            self.worker.metrics.ejected(matches!(slot.target(), Target::Gateway { .. }));
+        }
+    }
+}
+
+impl Drop for Try<'_> {
+    fn drop(&mut self) {
+        if let Some(flight) = self.flight.take() {
+            self.note(&flight, Outcome::Abandoned);
+        }
+    }
+}
+
+/// Makes one attempt. `touched` is set as soon as a pod may have seen the request.
+///
+/// # Errors
+/// How it failed; its outcome is recorded.
+pub(crate) async fn attempt(
+    worker: &Rc<Worker>,
+    key: &RouteKey,
+    choice: &Choice<'_>,
+    request: &mut Outgoing,
+    touched: &mut bool,
+) -> Result<Reply, Failure> {
+    let begun = Try { worker, flight: Some(choice.begin()), began: Instant::now() };
+    match choice.target {
+        TargetRef::Pod(address) => {
+            let load = if request.bulky() { Load::Bulk } else { Load::Small };
+            to_pod(worker, begun, (address, load), request, touched).await
+        }
+        TargetRef::Gateway { cluster, address, .. } => {
+            let link = worker.links.get(cluster, address);
+            let seat = match link.seat().await {
+                Ok(seat) => seat,
+                Err(failure) => return Err(begun.failed(failure)),
+            };
+            through_gateway(begun, seat, key, request, touched).await
+        }
+    }
+}
+
+async fn to_pod(
+    worker: &Rc<Worker>,
+    begun: Try<'_>,
+    key: PodKey,
+    request: &mut Outgoing,
+    touched: &mut bool,
+) -> Result<Reply, Failure> {
+    let mut connection = worker.pods.connection(key).await;
+    loop {
+        let PodConnection { mut sender, reused } = match connection {
+            Ok(connection) => connection,
+            Err(failure) => return Err(begun.failed(failure)),
+        };
+        if !reused {
+            begun.flight().connected(worker.shared.now_ms());
+        }
+        let replayable = request.replayable();
+        let mut error = match sender.try_send_request(request.for_pod()).await {
+            Ok(response) => {
+                *touched = true;
+                let outcome = outcome(response.status(), response.headers(), begun.began.elapsed());
+                let flight = begun.answered(outcome);
+                return Ok(Reply { response, flight, held: Held::Pod(key, sender) });
+            }
+            Err(error) => error,
+        };
+        let unsent = error.take_message();
+        let again = reused && (unsent.is_some() || replayable);
+        match unsent {
+            Some(message) => request.take_back(message),
+            None => *touched = true,
+        }
+        if !again {
+            return Err(begun.failed(pod_failure(error.error(), request)));
+        }
+        // A kept connection ended under the request, as kept connections do: once more on a new one, which tells
+        // whether the pod is there.
+        connection = worker.pods.dial(key).await;
+    }
+}
+
+fn pod_failure(error: &hyper::Error, request: &Outgoing) -> Failure {
+    if error.is_user() {
+        Failure::ClientBody
+    } else if error.is_canceled() && request.left() != crate::retry::Left::Spent {
+        Failure::Stale
+    } else {
+        Failure::Broken
+    }
+}
+
+async fn through_gateway(
+    begun: Try<'_>,
+    seat: Seat,
+    key: &RouteKey,
+    request: &mut Outgoing,
+    touched: &mut bool,
+) -> Result<Reply, Failure> {
+    let message = match request.for_gateway(key) {
+        Ok(message) => message,
+        Err(refused) => return Err(begun.failed(Failure::Gateway { kind: Kind::Request(refused), touched: false })),
+    };
+    let mut error = match seat.line().sender().try_send_request(message).await {
+        Ok(response) => return judge(begun, seat, response, touched),
+        Err(error) => error,
+    };
+    if let Some(message) = error.take_message() {
+        request.take_back(message);
+        return Err(begun.failed(Failure::Stale));
+    }
+    let failure = stream_failure(error.error(), seat.line().is_dead());
+    *touched |= !failure.untouched();
+    Err(begun.failed(failure))
+}
+
+/// Tells a pod's answer from the gateway's own errors, and takes the load report either carries.
+fn judge(begun: Try<'_>, seat: Seat, response: Response<Incoming>, touched: &mut bool) -> Result<Reply, Failure> {
+    let (now_ms, latency) = (begun.worker.shared.now_ms(), begun.began.elapsed());
+    let report = response.headers().get(LOAD).and_then(|v| v.to_str().ok()).and_then(LoadReport::parse);
+    if let Some(report) = report {
+        begun.flight().load(report, now_ms);
+    }
+    let Some(word) = response.headers().get(ERROR) else {
+        *touched = true;
+        let flight = begun.answered(outcome(response.status(), response.headers(), latency));
+        return Ok(Reply { response, flight, held: Held::Gateway(seat) });
+    };
+    let kind = Kind::of_word(word);
+    // A gateway that does not say may have reached a pod.
+    let reached = response.headers().get(REACHED).is_none_or(|v| v != "0");
+    *touched |= reached;
+    let relayed = match kind {
+        Kind::NoEndpoints | Kind::NotExported | Kind::NotTrusted | Kind::Hop => RelayedError::NoEndpoints,
+        _ => RelayedError::Failed,
+    };
+    begun.flight().relayed(relayed, latency, now_ms);
+    Err(begun.failed(Failure::Gateway { kind, touched: reached }))
+}
+
+/// What an error of an HTTP/2 stream says.
+fn stream_failure(error: &hyper::Error, dead: bool) -> Failure {
+    if dead {
+        return Failure::LinkDead;
+    }
+    if error.is_user() {
+        return Failure::ClientBody;
+    }
+    let Some(h2) = find_h2(error) else { return Failure::Broken };
+    let refused = h2.is_remote() && h2.reason() == Some(h2::Reason::REFUSED_STREAM);
+    // Streams that GOAWAY's last stream id covers go on; those that fail by it were not begun (RFC 9113 §6.8).
+    let unread = h2.is_go_away() && h2.is_remote() && h2.reason() == Some(h2::Reason::NO_ERROR);
+    if refused || unread {
+        Failure::TurnedAway
+    } else if h2.is_io() {
+        // The whole connection broke: as good as a link declared dead.
+        Failure::LinkDead
+    } else {
+        Failure::Broken
+    }
+}
+
+fn find_h2<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a h2::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<h2::Error>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// What an answer's head says of its target. 429, and 503 with Retry-After, ask for less; other 5xx are failures.
+fn outcome(status: StatusCode, headers: &HeaderMap, latency: Duration) -> Outcome {
+    let retry_after = headers.get(header::RETRY_AFTER);
+    if status == StatusCode::TOO_MANY_REQUESTS || (status == StatusCode::SERVICE_UNAVAILABLE && retry_after.is_some()) {
+        let seconds = retry_after.and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse().ok()).unwrap_or(0);
+        return Outcome::Overloaded { retry_after: Duration::from_secs(seconds) };
+    }
+    if status.is_server_error() { Outcome::ServerError } else { Outcome::Success { latency } }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_tell_health() {
+        let of = |status: u16, retry: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(retry) = retry {
+                headers.insert(header::RETRY_AFTER, retry.parse().unwrap());
+            }
+            outcome(StatusCode::from_u16(status).unwrap(), &headers, Duration::from_millis(3))
+        };
+        let success = Outcome::Success { latency: Duration::from_millis(3) };
+        let busy = |s| Outcome::Overloaded { retry_after: Duration::from_secs(s) };
+        for (status, retry, expected) in [
+            (200, None, success),
+            (404, None, success),
+            (500, None, Outcome::ServerError),
+            (503, None, Outcome::ServerError),
+            (503, Some("7"), busy(7)),
+            (503, Some("Wed, 21 Oct 2026 07:28:00 GMT"), busy(0)),
+            (429, None, busy(0)),
+        ] {
+            assert_eq!(of(status, retry), expected, "{status} {retry:?}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Whether the own cluster answers much slower than it used to.
+
+use crate::route::{BUCKETS, bucket_ms};
+
+/// Samples fade by an e-fold in this time, in milliseconds.
+const FADE_MS: f64 = 10_000.0;
+/// Fewer samples than this say nothing.
+const ENOUGH: f64 = 20.0;
+
+/// A fading histogram of one place's latencies, and the 90th percentile from before the last failover.
+#[derive(Clone, Debug)]
+pub(super) struct LatencyWatch {
+    seen: [u32; BUCKETS],
+    recent: [f64; BUCKETS],
+    settled_ms: Option<f64>,
+    at_ms: u64,
+}
+
+impl Default for LatencyWatch {
+    fn default() -> Self {
+        Self { seen: [0; BUCKETS], recent: [0.0; BUCKETS], settled_ms: None, at_ms: 0 }
+    }
+}
+
+impl LatencyWatch {
+    /// Takes the counts of all buckets. While `steady` (the own cluster takes everything) the present is what later is
+    /// compared with.
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
+    pub(super) fn step(&mut self, now_ms: u64, counts: [u32; BUCKETS], steady: bool) {
+        let fade = (-(now_ms.saturating_sub(self.at_ms) as f64) / FADE_MS).exp();
+        self.at_ms = now_ms;
+        for ((recent, seen), count) in self.recent.iter_mut().zip(&mut self.seen).zip(counts) {
+            *recent = recent.mul_add(fade, f64::from(count.wrapping_sub(*seen)));
+            *seen = count;
+        }
+        if steady {
+            self.settled_ms = self.p90().or(self.settled_ms);
+        }
+    }
+
+    /// True when the 90th percentile is more than twice what it was while things were steady.
+    pub(super) fn slow(&self) -> bool {
+        matches!((self.p90(), self.settled_ms), (Some(now), Some(then)) if now > 2.0 * then)
+    }
+
+    fn p90(&self) -> Option<f64> {
+        let total: f64 = self.recent.iter().sum();
+        let mut sum = 0.0;
+        let at = self.recent.iter().position(|n| {
+            sum += n;
+            sum >= 0.9 * total
+        })?;
+        (total >= ENOUGH).then(|| bucket_ms(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_is_measured_against_steady_times() {
+        let mut watch = LatencyWatch::default();
+        let mut counts = [0; BUCKETS];
+        counts[10] = 100;
+        watch.step(0, counts, true);
+        assert!(!watch.slow());
+        counts[14] = 400;
+        watch.step(30_000, counts, false);
+        assert!(watch.slow(), "five times slower");
+        watch.step(60_000, counts, false);
+        counts[10] += 1_000;
+        watch.step(90_000, counts, false);
+        assert!(!watch.slow());
+    }
+
+    #[test]
+    fn few_samples_say_nothing() {
+        let mut watch = LatencyWatch::default();
+        let mut counts = [0; BUCKETS];
+        counts[5] = 50;
+        watch.step(0, counts, true);
+        counts[20] = 10;
+        watch.step(60_000, counts, false);
+        assert!(!watch.slow());
+    }
+}

@@ -1,0 +1,277 @@
+//! The choice of one request's target. No allocation, no lock, no clock.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use strait_catalog::ClusterId;
+
+use super::attempted::Attempted;
+use crate::health::{Cause, Slot, State, Usable};
+use crate::route::{Address, Candidate, Class, ClusterRoute, InFlight, Place, ServiceRoute, TRICKLE};
+
+/// Failed attempts in one cluster after which the next goes to another.
+const PER_CLUSTER: usize = 2;
+/// A success this recent lets a target be used that is leaving, in milliseconds.
+const FRESH_MS: u64 = 2_000;
+
+/// Where to dial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetRef<'r> {
+    /// A pod of this cluster.
+    Pod(SocketAddr),
+    /// A gateway of another cluster.
+    Gateway {
+        /// The cluster.
+        cluster: &'r ClusterId,
+        /// `host:port`.
+        address: &'r Arc<str>,
+        /// Its position among the cluster's addresses.
+        index: usize,
+    },
+}
+
+/// The chosen target, borrowed from the route.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice<'r> {
+    /// Where it stands.
+    pub cluster: &'r ClusterId,
+    /// True for the own cluster.
+    pub local: bool,
+    /// Where to dial.
+    pub target: TargetRef<'r>,
+    /// The target's state.
+    pub slot: &'r Arc<Slot>,
+    /// The one request that tries an ejected target.
+    pub probation: bool,
+    /// Everything was tried already and this is tried again; the caller may rather give up.
+    pub repeated: bool,
+    place: &'r Arc<Place>,
+}
+
+impl Choice<'_> {
+    /// Starts the attempt: counts it in flight until the guard is dropped.
+    #[must_use]
+    pub fn begin(&self) -> InFlight {
+        InFlight::new(Arc::clone(self.slot), Arc::clone(self.place))
+    }
+}
+
+/// Chooses the target of a request's next attempt among all clusters. `None` only when there is no target at all.
+///
+/// A first attempt goes to a cluster by the shares; a second to another target of the same cluster, if it has another
+/// usable one; after two failures in a cluster the next goes elsewhere. A cluster without a usable target is passed
+/// over at once. When nothing anywhere is usable the least suspect is tried.
+pub fn pick<'r>(
+    route: &'r ServiceRoute,
+    rng: &mut fastrand::Rng,
+    now_ms: u64,
+    tried: &Attempted,
+) -> Option<Choice<'r>> {
+    let mut pick = Pick { route, rng, now_ms, tried, panic: route.in_panic() };
+    if tried.is_empty() && route.due.load(Ordering::Relaxed) != 0 {
+        let any = route.due.load(Ordering::Relaxed).trailing_zeros() as usize;
+        if let Some(choice) = pick.out_of_turn(any) {
+            return Some(choice);
+        }
+    }
+    let first = pick.first_cluster();
+    pick.in_turn(first).or_else(|| pick.leaving()).or_else(|| pick.least_suspect(&route.clusters))
+}
+
+/// Chooses among the own cluster's endpoints only, for requests that came through the gateway. `None` when none is
+/// ready, leaving with a fresh success, or at least suspect of being ready.
+pub fn pick_local_only<'r>(
+    route: &'r ServiceRoute,
+    rng: &mut fastrand::Rng,
+    now_ms: u64,
+    tried: &Attempted,
+) -> Option<Choice<'r>> {
+    let local = route.local()?;
+    let mut pick = Pick { route, rng, now_ms, tried, panic: route.in_panic() };
+    let due = tried.is_empty() && route.due.load(Ordering::Relaxed) & 1 != 0;
+    let found = due
+        .then(|| pick.out_of_turn(0))
+        .flatten()
+        .or_else(|| pick.usable_in(local))
+        .or_else(|| pick.leaving())
+        .or_else(|| pick.least_suspect(&route.clusters[..1]).filter(|_| local.ready > 0));
+    found.map(|choice| Choice { place: &route.inbound, ..choice })
+}
+
+struct Pick<'r, 'a> {
+    route: &'r ServiceRoute,
+    rng: &'a mut fastrand::Rng,
+    now_ms: u64,
+    tried: &'a Attempted,
+    panic: bool,
+}
+
+impl<'r> Pick<'r, '_> {
+    /// A request that the balancer asked for: a probation, or the first ones to a returning cluster.
+    #[cold]
+    fn out_of_turn(&mut self, at: usize) -> Option<Choice<'r>> {
+        let bit = 1_u32.checked_shl(u32::try_from(at).unwrap_or(u32::MAX))?;
+        if self.route.due.fetch_and(!bit, Ordering::Relaxed) & bit == 0 {
+            return None;
+        }
+        let cluster = self.route.clusters.get(at)?;
+        match cluster.due.swap(0, Ordering::Relaxed) {
+            0 => None,
+            TRICKLE => self.usable_in(cluster),
+            due => {
+                let index = due as usize - 1;
+                let candidate = cluster.targets.candidates.get(index)?;
+                candidate
+                    .slot
+                    .claim_probation(self.now_ms)
+                    .then(|| Choice { probation: true, ..self.choice(cluster, index, candidate) })
+            }
+        }
+    }
+
+    /// By the shares; for a repeated attempt the cluster of the last one.
+    fn first_cluster(&mut self) -> Option<&'r ClusterRoute> {
+        let at = match self.tried.last() {
+            None => self.route.shares.draw(self.rng.u32(..))?,
+            Some(last) => self.route.clusters.iter().position(|c| c.number == last)?,
+        };
+        self.route.clusters.get(at)
+    }
+
+    /// The first choice, then the clusters in the order in which they stand in, those tried twice last.
+    fn in_turn(&mut self, first: Option<&'r ClusterRoute>) -> Option<Choice<'r>> {
+        if let Some(first) = first.filter(|c| self.tried.within(c.number) < PER_CLUSTER)
+            && let Some(choice) = self.usable_in(first)
+        {
+            return Some(choice);
+        }
+        for again in [false, true] {
+            for at in self.route.shares.order() {
+                let Some(cluster) = self.route.clusters.get(at) else { continue };
+                if (self.tried.within(cluster.number) >= PER_CLUSTER) == again
+                    && let Some(choice) = self.usable_in(cluster)
+                {
+                    return Some(choice);
+                }
+            }
+        }
+        None
+    }
+
+    /// A usable target of the cluster that was not tried: the cheaper of two draws, else any.
+    fn usable_in(&mut self, cluster: &'r ClusterRoute) -> Option<Choice<'r>> {
+        if cluster.class != Class::Ready || (!cluster.local && cluster.place.empty(self.now_ms)) {
+            return None;
+        }
+        let candidates = &cluster.targets.candidates;
+        let a = cluster.targets.alias.draw(self.rng.u64(..))?;
+        let b = cluster.targets.alias.draw(self.rng.u64(..))?;
+        let (a_ok, b_ok) = (self.may(&candidates[a]), a != b && self.may(&candidates[b]));
+        let found = match (a_ok, b_ok) {
+            (true, true) if self.cost(&candidates[b]) < self.cost(&candidates[a]) => Some(b),
+            (true, _) => Some(a),
+            (false, true) => Some(b),
+            (false, false) => self.any_of(candidates),
+        };
+        found.map(|at| self.choice(cluster, at, &candidates[at]))
+    }
+
+    #[cold]
+    fn any_of(&mut self, candidates: &[Candidate]) -> Option<usize> {
+        let start = self.rng.usize(..candidates.len());
+        (start..candidates.len()).chain(0..start).find(|at| self.may(&candidates[*at]))
+    }
+
+    fn may(&self, candidate: &Candidate) -> bool {
+        candidate.class == Class::Ready
+            && (candidate.slot.usable(self.now_ms) == Usable::Yes || (self.panic && candidate.slot.reachable()))
+            && (self.tried.is_empty() || !self.tried.contains(candidate.slot.id()))
+    }
+
+    fn cost(&self, candidate: &Candidate) -> f32 {
+        candidate.slot.cost(self.now_ms) / candidate.effective().max(0.01)
+    }
+
+    /// No cluster has a ready one: endpoints of the own cluster that are leaving but answered just now.
+    #[cold]
+    fn leaving(&mut self) -> Option<Choice<'r>> {
+        let local = self.route.local()?;
+        let fresh = |c: &Candidate| {
+            c.class == Class::Leaving
+                && c.slot.fresh_success(FRESH_MS, self.now_ms)
+                && c.slot.usable(self.now_ms) == Usable::Yes
+                && !self.tried.contains(c.slot.id())
+        };
+        let (at, found) = local.targets.candidates.iter().enumerate().find(|(_, c)| fresh(c))?;
+        Some(self.choice(local, at, found))
+    }
+
+    /// Everything is suspect: the one with the least against it, untried before tried, ties at random.
+    #[cold]
+    fn least_suspect(&mut self, clusters: &'r [ClusterRoute]) -> Option<Choice<'r>> {
+        let mut best: Option<(Suspicion, Choice<'r>)> = None;
+        for cluster in clusters {
+            let candidates = &cluster.targets.candidates;
+            if candidates.is_empty() || (!cluster.local && cluster.class == Class::Gone) {
+                continue;
+            }
+            let start = self.rng.usize(..candidates.len());
+            for at in (start..candidates.len()).chain(0..start) {
+                let candidate = &candidates[at];
+                let suspicion = self.suspicion(cluster, candidate);
+                if best.as_ref().is_none_or(|(least, _)| suspicion < *least) {
+                    let repeated = suspicion.tried;
+                    best = Some((suspicion, Choice { repeated, ..self.choice(cluster, at, candidate) }));
+                }
+            }
+        }
+        let (_, choice) = best?;
+        let probation = choice.slot.claim_probation(self.now_ms);
+        Some(Choice { probation, ..choice })
+    }
+
+    fn suspicion(&self, cluster: &ClusterRoute, candidate: &Candidate) -> Suspicion {
+        let breaker = candidate.slot.breaker();
+        let emptied = !cluster.local && cluster.place.empty(self.now_ms);
+        let class = candidate.class.max(cluster.class);
+        Suspicion {
+            tried: self.tried.contains(candidate.slot.id()),
+            class: if emptied { class.max(Class::NotReady) } else { class },
+            ejected: match (breaker.state, candidate.slot.usable(self.now_ms), breaker.cause) {
+                (State::Closed, ..) => 0,
+                (_, Usable::Probation, _) => 1,
+                (_, _, Cause::Soft) => 2,
+                (_, _, Cause::Hard) => 3,
+            },
+            trips: breaker.trips,
+            run: breaker.run,
+        }
+    }
+
+    fn choice(&self, cluster: &'r ClusterRoute, index: usize, candidate: &'r Candidate) -> Choice<'r> {
+        let target = match &candidate.address {
+            Address::Pod(address) => TargetRef::Pod(*address),
+            Address::Gateway(address) => TargetRef::Gateway { cluster: &cluster.id, address, index },
+        };
+        Choice {
+            cluster: &cluster.id,
+            local: cluster.local,
+            target,
+            slot: &candidate.slot,
+            probation: false,
+            repeated: false,
+            place: &cluster.place,
+        }
+    }
+}
+
+/// What speaks against a target, gravest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Suspicion {
+    tried: bool,
+    class: Class,
+    ejected: u8,
+    trips: u8,
+    run: u8,
+}

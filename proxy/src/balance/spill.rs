@@ -1,0 +1,305 @@
+//! Spill: how one service's requests are shared among clusters. Pure: time and measurements are arguments.
+//!
+//! ```text
+//! ρ_c = H_c ÷ K_c                          healthy capacity against its decaying high-water mark
+//! a*  = min(1, φ · ρ_local)                what the own cluster can take (φ = 1.4: full until 71 % is left)
+//! a   falls to a* at once, rises by Δt ÷ T_up, T_up = 30 s · 2^f ≤ 300 s
+//! spare_c = w_c · max(0, min(1, φ · ρ_c) · K_c − U_c)      w: staleness, U: load there, K ÷ 2 when unknown
+//! x_c ∝ spare_c · 2^(−rtt_c ÷ 100 ms), each at most 0.8 · spare_c ÷ demand, the excess handed on
+//! ```
+//! When the caps do not hold what is to be spilled, all clusters share by `w_c · min(1, φ · ρ_c) · K_c`.
+
+use super::capacity::HighWater;
+use super::failback::Failback;
+use super::split::{Remote, split};
+use crate::health::ClusterNumber;
+use crate::route::MAX_CLUSTERS;
+
+/// A remote whose latency is unknown counts as this far, in milliseconds.
+const UNKNOWN_RTT_MS: f64 = 100.0;
+/// A local error ratio above the remote one by more than this holds the return.
+const ERROR_MARGIN: f64 = 0.01;
+
+/// What can be set for a service.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// φ: how much more than its measured part a cluster is trusted with; ≥ 1. At 1 the first loss spills.
+    pub overprovision: f64,
+    /// R: a remote this much farther attracts half as much, in milliseconds.
+    pub distance_ms: f64,
+    /// Which part of a remote's spare capacity one sender may use, 0–1.
+    pub cap: f64,
+    /// Shortest way back from 0 to 1, in milliseconds.
+    pub ramp_ms: u64,
+    /// Longest way back, in milliseconds.
+    pub ramp_max_ms: u64,
+    /// Decay of the high-water mark, in milliseconds.
+    pub decay_ms: f64,
+    /// Requests in flight that fill one endpoint: converts requests into units of capacity.
+    pub endpoint_in_flight: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            overprovision: 1.4,
+            distance_ms: 100.0,
+            cap: 0.8,
+            ramp_ms: 30_000,
+            ramp_max_ms: 300_000,
+            decay_ms: 300_000.0,
+            endpoint_in_flight: 64.0,
+        }
+    }
+}
+
+/// One cluster's measurements. Capacities are in endpoints (weight units).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClusterInput {
+    /// Which cluster.
+    pub cluster: ClusterNumber,
+    /// The own one.
+    pub local: bool,
+    /// H: healthy capacity now; 0 when it cannot be reached or has none.
+    pub healthy: f64,
+    /// Capacity that is expected now, healthy or not.
+    pub expected: f64,
+    /// U: load there; `None` when unknown.
+    pub load: Option<f64>,
+    /// Round-trip time, in milliseconds; `None` when unknown.
+    pub rtt_ms: Option<f64>,
+    /// How much the knowledge of it counts, 0–1 by its age.
+    pub weight: f64,
+    /// Good and bad answers of the last ten seconds.
+    pub answers: (u32, u32),
+    /// Its latency is more than twice what it was before the last failover.
+    pub slow: bool,
+}
+
+/// What a tick decides. Positions are those of the inputs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shares {
+    share: [f64; MAX_CLUSTERS],
+    capacity: [f64; MAX_CLUSTERS],
+    order: [u8; MAX_CLUSTERS],
+    len: usize,
+    /// Less than half of all clusters' capacity is left.
+    pub panic: bool,
+    /// The returning own cluster should be given one request out of turn.
+    pub trickle: bool,
+    /// a*: what the own cluster could take.
+    pub target: f64,
+    /// The share still moves by itself.
+    pub moving: bool,
+    /// Failovers remembered of the last ten minutes.
+    pub failovers: usize,
+}
+
+impl Shares {
+    /// Each cluster's share; they sum to 1 unless there is no cluster.
+    #[must_use]
+    pub fn shares(&self) -> &[f64] {
+        &self.share[..self.len]
+    }
+
+    /// K of each cluster.
+    #[must_use]
+    pub fn reference(&self) -> &[f64] {
+        &self.capacity[..self.len]
+    }
+
+    /// The order in which clusters stand in for each other.
+    #[must_use]
+    pub fn order(&self) -> &[u8] {
+        &self.order[..self.len]
+    }
+}
+
+/// The balancer of one service: what it remembers between ticks.
+#[derive(Clone, Debug, Default)]
+pub struct Spill {
+    settings: Settings,
+    marks: Vec<(ClusterNumber, HighWater)>,
+    failback: Failback,
+}
+
+/// One cluster with what follows from its measurements.
+#[derive(Clone, Copy, Default)]
+struct Side {
+    healthy: f64,
+    mark: f64,
+    /// `w · min(1, φρ) · K`
+    able: f64,
+    spare: f64,
+    pull: f64,
+}
+
+impl Spill {
+    /// A balancer that remembers nothing.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, ..Self::default() }
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The shares from now on. `demand` is this daemon's own load for the service in units of capacity, 0 when unknown.
+    /// At most [`MAX_CLUSTERS`] inputs are read.
+    pub fn tick(&mut self, now_ms: u64, inputs: &[ClusterInput], demand: f64) -> Shares {
+        let inputs = &inputs[..inputs.len().min(MAX_CLUSTERS)];
+        let sides = self.sides(now_ms, inputs);
+        let local = inputs.iter().position(|c| c.local);
+        let phi = self.settings.overprovision;
+        let rho = |s: &Side| if s.mark > 0.0 { (s.healthy / s.mark).min(1.0) } else { 0.0 };
+        let target = local.map_or(0.0, |at| (phi * rho(&sides[at])).min(1.0));
+        let applied = self.failback.step(now_ms, target, holds(inputs), &self.settings);
+
+        let mut shares = Shares {
+            share: [0.0; MAX_CLUSTERS],
+            capacity: std::array::from_fn(|at| sides[at].mark),
+            order: order(inputs, &sides),
+            len: inputs.len(),
+            panic: panics(inputs, &sides, phi),
+            trickle: self.failback.trickle(now_ms, target),
+            target,
+            moving: self.failback.rising(target) || !self.marks_settled(inputs, &sides),
+            failovers: self.failback.failovers(),
+        };
+        self.place(&mut shares, inputs, &sides, local, applied, demand);
+        shares
+    }
+
+    fn sides(&mut self, now_ms: u64, inputs: &[ClusterInput]) -> [Side; MAX_CLUSTERS] {
+        let mut sides = [Side::default(); MAX_CLUSTERS];
+        let settings = self.settings;
+        for (side, input) in sides.iter_mut().zip(inputs) {
+            let healthy = sane(input.healthy);
+            let present = healthy.max(sane(input.expected));
+            let mark = self.mark(input.cluster).step(now_ms, present, settings.decay_ms);
+            let able = (settings.overprovision * healthy).min(mark);
+            let load = input.load.map_or(mark / 2.0, sane);
+            let weight = if input.local { 1.0 } else { sane(input.weight).min(1.0) };
+            let spare = weight * (able - load).max(0.0);
+            let rtt = sane(input.rtt_ms.unwrap_or(UNKNOWN_RTT_MS));
+            let pull = if input.local { 0.0 } else { spare * (-rtt / settings.distance_ms).exp2() };
+            *side = Side { healthy, mark, able: weight * able, spare, pull };
+        }
+        self.marks.retain(|(cluster, mark)| !mark.forgotten() || inputs.iter().any(|i| i.cluster == *cluster));
+        sides
+    }
+
+    fn mark(&mut self, cluster: ClusterNumber) -> &mut HighWater {
+        let at = self.marks.iter().position(|(c, _)| *c == cluster).unwrap_or_else(|| {
+            self.marks.push((cluster, HighWater::default()));
+            self.marks.len() - 1
+        });
+        &mut self.marks[at].1
+    }
+
+    /// False while a mark stands above what is there: it decays, and shares follow it.
+    fn marks_settled(&self, inputs: &[ClusterInput], sides: &[Side]) -> bool {
+        inputs.iter().zip(sides).all(|(i, s)| s.mark <= sane(i.healthy).max(sane(i.expected)) + 1e-6)
+    }
+
+    fn place(
+        &mut self,
+        shares: &mut Shares,
+        inputs: &[ClusterInput],
+        sides: &[Side; MAX_CLUSTERS],
+        local: Option<usize>,
+        applied: f64,
+        demand: f64,
+    ) {
+        if shares.len <= 1 {
+            shares.share[0] = 1.0;
+            return;
+        }
+        let cap = |spare: f64| if demand > 0.0 { self.settings.cap * spare / demand } else { f64::INFINITY };
+        let remotes: Vec<Remote> = (0..inputs.len())
+            .map(|at| Remote { pull: sides[at].pull, cap: if Some(at) == local { 0.0 } else { cap(sides[at].spare) } })
+            .collect();
+        if let Some(split) = split(1.0 - applied, &remotes) {
+            shares.share[..split.len()].copy_from_slice(&split);
+            if let Some(at) = local {
+                shares.share[at] = applied;
+            }
+            return;
+        }
+        self.ration(shares, inputs, sides, local, applied);
+    }
+
+    /// Not enough anywhere: by what each is able to do. The own cluster gets no less than its share was.
+    fn ration(
+        &mut self,
+        shares: &mut Shares,
+        inputs: &[ClusterInput],
+        sides: &[Side; MAX_CLUSTERS],
+        local: Option<usize>,
+        applied: f64,
+    ) {
+        let able: f64 = sides[..inputs.len()].iter().map(|s| s.able).sum();
+        if able <= 0.0 {
+            // Nobody can. The own cluster first, since its last pods are tried as the least suspect anyway.
+            let at = local.unwrap_or_else(|| usize::from(shares.order[0]));
+            if let Some(share) = shares.share[..inputs.len()].get_mut(at) {
+                *share = 1.0;
+            }
+            return;
+        }
+        let own = local.map_or(0.0, |at| applied.max(sides[at].able / able));
+        let others: f64 = able - local.map_or(0.0, |at| sides[at].able);
+        let own = if others > 0.0 { own } else { f64::from(u8::from(local.is_some())) };
+        for (at, side) in sides[..inputs.len()].iter().enumerate() {
+            shares.share[at] = if Some(at) == local { own } else { (1.0 - own) * side.able / others.max(f64::MIN_POSITIVE) };
+        }
+        // What capacity does not allow is no progress on the ramp.
+        self.failback.forced(own.min(shares.target));
+    }
+}
+
+/// A measurement that is not a number, or negative, is 0.
+fn sane(value: f64) -> f64 {
+    if value.is_finite() { value.max(0.0) } else { 0.0 }
+}
+
+/// The own cluster answers worse than the others, or much slower than it used to: do not send it more yet.
+fn holds(inputs: &[ClusterInput]) -> bool {
+    let ratio = |(good, bad): (u32, u32)| (good + bad >= 20).then(|| f64::from(bad) / f64::from(good + bad));
+    let sum = |mine: bool| {
+        inputs.iter().filter(|i| i.local == mine).fold((0, 0), |(good, bad), i| (good + i.answers.0, bad + i.answers.1))
+    };
+    let worse = match (ratio(sum(true)), ratio(sum(false))) {
+        (Some(here), Some(there)) => here > there + ERROR_MARGIN,
+        _ => false,
+    };
+    worse || inputs.iter().any(|i| i.local && i.slow)
+}
+
+/// Σ min(1, φρ) < ½ although there is something.
+fn panics(inputs: &[ClusterInput], sides: &[Side], phi: f64) -> bool {
+    let part = |s: &Side| if s.mark > 0.0 { (phi * s.healthy / s.mark).min(1.0) } else { 0.0 };
+    let left: f64 = sides[..inputs.len()].iter().map(part).sum();
+    left < 0.5 && inputs.iter().any(|i| i.expected > 0.0)
+}
+
+/// The own cluster, then by pull, then by what they are able to do; those with nothing last.
+#[expect(clippy::cast_possible_truncation, reason = "at most 16 clusters")]
+fn order(inputs: &[ClusterInput], sides: &[Side]) -> [u8; MAX_CLUSTERS] {
+    let mut order: [u8; MAX_CLUSTERS] = std::array::from_fn(|at| at as u8);
+    let rank = |at: &u8| {
+        let (input, side) = (&inputs[usize::from(*at)], &sides[usize::from(*at)]);
+        (input.local && side.healthy > 0.0, side.pull, side.able)
+    };
+    order[..inputs.len()].sort_by(|a, b| {
+        let ((a_own, a_pull, a_able), (b_own, b_pull, b_able)) = (rank(a), rank(b));
+        b_own.cmp(&a_own).then(b_pull.total_cmp(&a_pull)).then(b_able.total_cmp(&a_able))
+    });
+    order
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! The whole balancer against simulated pods and gateways, on a simulated clock.
+
+mod health;
+mod queueing;
+mod routes;
+mod spilling;
+mod world;

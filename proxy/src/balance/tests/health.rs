@@ -1,0 +1,207 @@
+//! What may be used when, end to end.
+
+use super::world::{Behaviour, EAST, EU, Pod, WEST, World};
+use crate::balance::{Attempted, EndpointState, pick, pick_local_only};
+use crate::health::{Outcome, Usable};
+use crate::route::Class;
+
+#[test]
+fn the_last_usable_place_is_never_ejected() {
+    let mut world = World::new(2, 0, 0);
+    for behaviour in [Behaviour::Errors, Behaviour::Refuses, Behaviour::BlackHole] {
+        world.pods_behave(behaviour);
+        world.run(5_000, 100);
+        let (route, now) = (world.route(), world.now());
+        let choice = pick(&route, &mut world.rng, now, &Attempted::none());
+        assert!(choice.is_some(), "{behaviour:?}: something is always tried");
+        world.pods_behave(Behaviour::Answers);
+        let healed = world.run(2_000, 100);
+        assert!(healed.failed <= 5, "{behaviour:?}: {} failed after it healed", healed.failed);
+    }
+}
+
+#[test]
+fn with_all_suspect_the_load_moves_between_them() {
+    let mut world = World::new(4, 0, 0);
+    world.pods_behave(Behaviour::Refuses);
+    world.run(2_000, 100);
+    let counts: Vec<u64> =
+        world.route().clusters[0].targets.candidates.iter().map(|c| c.slot.counts().1).collect();
+    assert!(counts.iter().all(|n| *n > 20), "{counts:?}");
+}
+
+#[test]
+fn leaving_endpoints_only_after_a_fresh_success_and_when_nobody_else_can() {
+    let mut world = World::new(2, 2, 0);
+    world.run(1_000, 100);
+    world.slice(WEST, &[Pod::Leaving, Pod::Leaving]);
+    world.publish();
+    assert_eq!(world.run(500, 100).of(WEST), 0, "another cluster can");
+    let mut alone = World::new(2, 0, 0);
+    alone.run(1_000, 100);
+    alone.slice(WEST, &[Pod::Leaving, Pod::Leaving]);
+    alone.publish();
+    let (route, now) = (alone.route(), alone.now());
+    let choice = pick(&route, &mut alone.rng, now, &Attempted::none()).unwrap();
+    assert_eq!(route.clusters[0].class, Class::Leaving);
+    assert!(choice.slot.fresh_success(2_000, now));
+    assert_eq!(alone.run(1_000, 100).failed, 0);
+    alone.behave("10.1.0.1:8080", Behaviour::Refuses);
+    assert!(alone.run(1_000, 100).of(WEST) >= 99, "the one that refuses is left");
+}
+
+#[test]
+fn a_late_lease_does_not_empty_the_cluster() {
+    let mut world = World::new(3, 3, 3);
+    world.run(2_000, 200);
+    world.slice(WEST, &[Pod::NotReady; 3]);
+    world.publish();
+    let tally = world.run(5_000, 200);
+    assert_eq!((tally.of(WEST), tally.failed), (1_000, 0), "answers decide");
+    // Until they do.
+    world.pods_behave(Behaviour::Refuses);
+    let tally = world.run(2_000, 200);
+    assert_eq!((tally.of(WEST), tally.failed), (0, 0));
+}
+
+#[test]
+fn readiness_counts_when_some_are_ready_or_were_never() {
+    let mut world = World::new(3, 3, 3);
+    world.run(1_000, 100);
+    world.slice(WEST, &[Pod::Ready, Pod::NotReady, Pod::NotReady]);
+    world.publish();
+    let counts = |world: &World| {
+        let route = world.route();
+        route.clusters[0].targets.candidates.iter().map(|c| c.slot.counts().0).collect::<Vec<_>>()
+    };
+    let before = counts(&world);
+    world.run(2_000, 100);
+    assert_eq!(counts(&world)[1..], before[1..], "not ready, not used");
+    let mut starting = World::new(0, 3, 3);
+    starting.run(1_000, 100);
+    starting.slice(WEST, &[Pod::NotReady; 3]);
+    starting.publish();
+    assert_eq!(starting.run(2_000, 100).of(WEST), 0, "they were never ready");
+}
+
+#[test]
+fn pods_that_become_ready_again_start_without_their_past() {
+    let mut world = World::new(2, 2, 2);
+    world.run(500, 100);
+    world.behave("10.1.0.1:8080", Behaviour::Refuses);
+    world.run(500, 100);
+    let slot = world.route().clusters[0].targets.candidates[0].slot.clone();
+    assert_eq!(slot.usable(world.now()), Usable::No);
+    world.slice(WEST, &[Pod::NotReady, Pod::Ready]);
+    world.publish();
+    world.behave("10.1.0.1:8080", Behaviour::Answers);
+    world.slice(WEST, &[Pod::Ready, Pod::Ready]);
+    world.publish();
+    assert_eq!(slot.usable(world.now()), Usable::Yes);
+    assert!(slot.health(world.now()) < 0.2, "but at a tenth of its weight");
+    world.run(11_000, 100);
+    assert!(slot.health(world.now()) > 0.99);
+}
+
+#[test]
+fn a_brown_out_lowers_a_pods_part_before_it_is_ejected() {
+    let world = World::new(2, 0, 0);
+    let route = world.route();
+    let slot = &route.clusters[0].targets.candidates[0].slot;
+    let now = world.now();
+    for i in 0..40 {
+        let latency = std::time::Duration::from_millis(1);
+        slot.record(if i % 4 == 0 { Outcome::ServerError } else { Outcome::Success { latency } }, now);
+    }
+    assert_eq!(slot.usable(now), Usable::Yes);
+    assert!((slot.health(now) - 0.25 / 0.45).abs() < 0.01, "{}", slot.health(now));
+    for _ in 0..25 {
+        slot.record(Outcome::Overloaded { retry_after: std::time::Duration::ZERO }, now);
+    }
+    assert_eq!(slot.usable(now), Usable::Yes, "asking for less is no failure");
+    assert!(slot.cost(now) >= 1_000.0, "but it looks slow");
+}
+
+#[test]
+fn abandoned_requests_count_against_the_path() {
+    let world = World::new(2, 0, 0);
+    let route = world.route();
+    let slot = &route.clusters[0].targets.candidates[0].slot;
+    for _ in 0..5 {
+        slot.record(Outcome::Abandoned, world.now());
+    }
+    assert_eq!(slot.usable(world.now()), Usable::No);
+}
+
+#[test]
+fn only_one_request_probes_and_a_connection_is_enough_after_a_refusal() {
+    let world = World::new(1, 1, 1);
+    let route = world.route();
+    let slot = &route.clusters[0].targets.candidates[0].slot;
+    let now = world.now();
+    slot.record(Outcome::Refused, now);
+    assert!(!slot.claim_probation(now + 400), "the back-off holds");
+    let due = now + 1_500;
+    assert_eq!(slot.usable(due), Usable::Probation);
+    assert!(slot.claim_probation(due));
+    assert!(!slot.claim_probation(due), "one only");
+    slot.connected(due + 1);
+    assert_eq!(slot.usable(due + 1), Usable::Yes, "before the model has thought to its end");
+}
+
+#[test]
+fn a_gateway_serves_local_endpoints_only_and_says_when_it_has_none() {
+    let mut world = World::new(2, 2, 2);
+    let (route, now) = (world.route(), world.now());
+    let choice = pick_local_only(&route, &mut world.rng, now, &Attempted::none()).unwrap();
+    assert!(choice.local);
+    let guard = choice.begin();
+    assert_eq!((route.inbound.in_flight(), route.in_flight()), (1, 0), "not our own clients' request");
+    assert_eq!(route.load_report().to_string(), "ready=2,capacity=2.00,inflight=1");
+    drop(guard);
+    assert_eq!(route.inbound.in_flight(), 0);
+    for pods in [&[][..], &[Pod::NotReady][..]] {
+        world.slice(WEST, pods);
+        world.publish();
+        let (route, now) = (world.route(), world.now());
+        assert!(pick_local_only(&route, &mut world.rng, now, &Attempted::none()).is_none(), "{pods:?}");
+    }
+}
+
+#[test]
+fn retries_go_to_another_endpoint_then_to_another_cluster() {
+    let mut world = World::new(3, 2, 2);
+    let (route, now) = (world.route(), world.now());
+    let mut tried = Attempted::none();
+    let mut seen = Vec::new();
+    for _ in 0..7 {
+        let choice = pick(&route, &mut world.rng, now, &tried).unwrap();
+        seen.push((choice.cluster.to_string(), choice.slot.id()));
+        assert!(!choice.repeated);
+        tried.note(&choice);
+    }
+    let clusters: Vec<&str> = seen.iter().map(|(cluster, _)| cluster.as_str()).collect();
+    assert_eq!(clusters, [WEST, WEST, EAST, EAST, EU, EU, WEST]);
+    let slots: std::collections::BTreeSet<u64> = seen.iter().map(|(_, slot)| *slot).collect();
+    assert_eq!(slots.len(), 7, "never the same twice");
+    assert!(pick(&route, &mut world.rng, now, &tried).unwrap().repeated, "all tried");
+}
+
+#[test]
+fn a_panic_uses_what_answers_badly_but_not_what_refuses() {
+    let mut world = World::new(4, 0, 0);
+    world.run(500, 100);
+    world.pods_behave(Behaviour::Errors);
+    world.behave("10.1.0.1:8080", Behaviour::Refuses);
+    world.run(3_000, 200);
+    let route = world.route();
+    assert!(route.in_panic());
+    let states: Vec<EndpointState> =
+        route.status(world.now()).clusters[0].endpoints.iter().map(|e| e.state).collect();
+    assert!(states.iter().all(|s| *s != EndpointState::Ready), "{states:?}");
+    let before: Vec<u64> = route.clusters[0].targets.candidates.iter().map(|c| c.slot.counts().1).collect();
+    world.run(500, 200);
+    let after: Vec<u64> = route.clusters[0].targets.candidates.iter().map(|c| c.slot.counts().1).collect();
+    let used: Vec<u64> = after.iter().zip(&before).map(|(a, b)| a - b).collect();
+    assert!(used[1..].iter().all(|n| *n >= 20), "spread over those that answer: {used:?}");
+}

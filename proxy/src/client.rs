@@ -1,0 +1,190 @@
+//! One client's connection: what it speaks, its limits, and its end.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+
+mod clock;
+mod detect;
+
+use crate::door::Door;
+use crate::exec::LocalExec;
+use crate::hygiene::Trace;
+use crate::plan::Speech;
+use crate::relay;
+use crate::retry::Counted;
+use crate::serve::serve;
+use crate::shared::Phase;
+use crate::socket::tune_accepted;
+use crate::worker::Worker;
+use clock::{HeadClock, Overdue};
+use detect::{ClientIo, Spoken, detect};
+
+/// How often a connection's clock is looked at.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long a new HTTP/2 connection may open streams during a drain before it is told to go.
+const DRAIN_GOAWAY: Duration = Duration::from_millis(500);
+
+/// What the requests of one connection share.
+pub(crate) struct Visit {
+    pub(crate) trace: Trace,
+    clock: Arc<HeadClock>,
+    active: Rc<Cell<u32>>,
+}
+
+impl Visit {
+    /// Marks the connection busy until the guard is dropped.
+    pub(crate) fn busy(self: &Rc<Self>) -> Busy {
+        self.clock.request_came(Instant::now());
+        Busy { visit: self.clone(), _active: Counted::one(&self.active) }
+    }
+}
+
+/// One request under way on a connection.
+pub(crate) struct Busy {
+    visit: Rc<Visit>,
+    _active: Counted,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        // This guard itself is still counted.
+        if self.visit.active.get() == 1 {
+            self.visit.clock.went_idle(Instant::now());
+        }
+    }
+}
+
+/// Takes in a client's connection.
+pub(crate) fn welcome(worker: &Rc<Worker>, door: &Rc<Door>, tcp: TcpStream, peer: SocketAddr) {
+    if worker.clients.get() as usize >= worker.shared.limits.client_connections {
+        worker.metrics.too_many_clients.increment(1);
+        return;
+    }
+    if tune_accepted(&tcp).is_err() {
+        return;
+    }
+    let counted = Counted::one(&worker.clients);
+    let (worker, door) = (worker.clone(), door.clone());
+    worker.tasks.clone().spawn_local(async move {
+        let _counted = counted;
+        let _gauge = worker.metrics.client();
+        match door.speech {
+            Speech::Http => converse(worker, door, tcp, peer).await,
+            Speech::Raw => relay::relay(&worker, &door, tcp).await,
+        }
+    });
+}
+
+async fn converse(worker: Rc<Worker>, door: Rc<Door>, tcp: TcpStream, peer: SocketAddr) {
+    let clock = Arc::new(HeadClock::new(Instant::now()));
+    let limit = worker.shared.timeouts.head;
+    let mut phase = worker.phase.clone();
+    let detected = tokio::select! {
+        detected = tokio::time::timeout(limit, detect(tcp, clock.clone())) => detected,
+        // Nothing was said on it yet, so nothing is lost.
+        _ = phase.wait_for(|p| matches!(p, Phase::Stopping(_))) => return,
+    };
+    let Ok(Ok(Some((spoken, io)))) = detected else { return };
+    let trace = Trace::new(peer.ip(), worker.shared.local.as_str());
+    let visit = Rc::new(Visit { trace, clock, active: Rc::default() });
+    match spoken {
+        Spoken::Http1 => http1(worker, door, visit, io).await,
+        Spoken::Http2 => http2(worker, door, visit, io).await,
+    }
+}
+
+async fn http1(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientIo) {
+    let limits = &worker.shared.limits;
+    let service = {
+        let (worker, door, visit) = (worker.clone(), door.clone(), visit.clone());
+        service_fn(move |request| answer(worker.clone(), door.clone(), visit.clone(), request))
+    };
+    let conn = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // Only a backstop: the visit's own clock tells a slow head from an idle connection.
+        .header_read_timeout(worker.shared.timeouts.idle_client + worker.shared.timeouts.head)
+        .max_buf_size(limits.head_bytes.max(16 * 1024))
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
+    // In a drain every answer says `Connection: close`, and idle connections wait for the stop.
+    attend(&worker, &visit, pin!(conn), None, |conn| conn.graceful_shutdown()).await;
+}
+
+async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientIo) {
+    let limits = &worker.shared.limits;
+    let service = {
+        let (worker, door, visit) = (worker.clone(), door.clone(), visit.clone());
+        service_fn(move |request| answer(worker.clone(), door.clone(), visit.clone(), request))
+    };
+    visit.clock.went_idle(Instant::now());
+    let conn = http2::Builder::new(LocalExec)
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .serve_connection(TokioIo::new(io.without_clock()), service);
+    attend(&worker, &visit, pin!(conn), Some(DRAIN_GOAWAY), |conn| conn.graceful_shutdown()).await;
+}
+
+async fn answer(
+    worker: Rc<Worker>,
+    door: Rc<Door>,
+    visit: Rc<Visit>,
+    request: http::Request<hyper::body::Incoming>,
+) -> Result<http::Response<crate::serve::Answer>, Infallible> {
+    Ok(serve(&worker, &door, &visit, request).await)
+}
+
+/// Drives a connection, asks it to end when the phase or its clock says so (`on_drain` after the start of a drain,
+/// else only at the stop), and cuts it when a head does not come to its end.
+async fn attend<C: Future>(
+    worker: &Worker,
+    visit: &Visit,
+    mut conn: Pin<&mut C>,
+    on_drain: Option<Duration>,
+    polite: impl Fn(Pin<&mut C>),
+) {
+    let timeouts = &worker.shared.timeouts;
+    let mut phase = worker.phase.clone();
+    let mut look = tokio::time::interval(LOOK);
+    let mut asked = false;
+    loop {
+        let now = *phase.borrow_and_update();
+        let wait = match now {
+            Phase::Running => None,
+            Phase::Draining => on_drain,
+            Phase::Stopping(_) => Some(Duration::ZERO),
+        };
+        tokio::select! {
+            biased;
+            _ = conn.as_mut() => return,
+            () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() && !asked => {
+                polite(conn.as_mut());
+                asked = true;
+            }
+            _ = phase.changed() => {}
+            _ = look.tick() => match visit.clock.overdue(Instant::now(), timeouts.head, timeouts.idle_client) {
+                Some(Overdue::Head) => {
+                    worker.metrics.slow_heads.increment(1);
+                    return;
+                }
+                Some(Overdue::Idle) if !asked => {
+                    polite(conn.as_mut());
+                    asked = true;
+                }
+                _ => {}
+            }
+        }
+    }
+}

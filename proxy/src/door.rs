@@ -1,0 +1,41 @@
+//! What all connections of one listener share: the service it stands for, its route, its counters.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::metrics::ServiceMetrics;
+use crate::plan::{Purpose, Speech};
+use crate::route::{RouteKey, RouteTable, ServiceRoute};
+use crate::worker::Worker;
+
+/// A listener's service as its requests see it.
+pub(crate) struct Door {
+    pub(crate) key: RouteKey,
+    pub(crate) speech: Speech,
+    pub(crate) metrics: ServiceMetrics,
+    known: RefCell<Option<(Arc<RouteTable>, Option<Arc<ServiceRoute>>)>>,
+}
+
+impl Door {
+    pub(crate) fn new(purpose: &Purpose, worker: &Worker) -> Self {
+        let key = RouteKey { service: purpose.service.clone(), port: purpose.port };
+        let metrics = ServiceMetrics::new(&purpose.service, &worker.shared.local);
+        Self { key, speech: purpose.speech, metrics, known: RefCell::default() }
+    }
+
+    /// The newest route; looked up once a table, not once a request.
+    pub(crate) fn route(&self, worker: &Rc<Worker>) -> Option<Arc<ServiceRoute>> {
+        worker.with_routes(|table| {
+            let mut known = self.known.borrow_mut();
+            match &*known {
+                Some((of, route)) if Arc::ptr_eq(of, table) => route.clone(),
+                _ => {
+                    let route = table.get(&self.key).cloned();
+                    *known = Some((table.clone(), route.clone()));
+                    route
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,112 @@
+//! A request's attempts, one after another, until an answer begins or there is no sense in another.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::attempt::{Reply, attempt};
+use crate::balance::{Attempted, Choice, TargetRef, pick, pick_local_only};
+use crate::failure::Kind;
+use crate::outgoing::Outgoing;
+use crate::retry::{Counted, Failure, Next, next};
+use crate::route::ServiceRoute;
+use crate::worker::Worker;
+
+/// Pause before a target that has failed this request already is tried again: nothing else is left.
+const BEFORE_REPEAT: Duration = Duration::from_millis(100);
+/// How long a replay waits for room in the budget, and how often it looks.
+const FOR_ROOM: Duration = Duration::from_millis(500);
+const LOOK_FOR_ROOM: Duration = Duration::from_millis(10);
+
+/// Where a request may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Any cluster: it came from a client.
+    Anywhere,
+    /// This cluster only: it came through the gateway.
+    Local,
+}
+
+/// A request that was not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// What the asker is told.
+    pub(crate) kind: Kind,
+    /// A pod may have received it.
+    pub(crate) touched: bool,
+}
+
+/// Sends the request until an answer begins. Returns the answer and the cluster it comes from.
+///
+/// # Errors
+/// [`Lost`] with the last failure, or what kept it from being tried at all.
+pub(crate) async fn exchange(
+    worker: &Rc<Worker>,
+    route: &ServiceRoute,
+    scope: Scope,
+    request: &mut Outgoing,
+) -> Result<(Reply, strait_catalog::ClusterId), Lost> {
+    let timeouts = &worker.shared.timeouts;
+    let deadline = Instant::now() + timeouts.request;
+    let mut tried = Attempted::none();
+    let mut made = 0;
+    let mut lost = Lost { kind: Kind::NoEndpoints, touched: false };
+    let mut room: Option<Counted> = None;
+    loop {
+        let Some(choice) = choose(worker, route, scope, &tried) else { return Err(lost) };
+        if request.notes.upgrade.is_some() && matches!(choice.target, TargetRef::Gateway { .. }) {
+            return Err(Lost { kind: Kind::NoUpgrade, ..lost });
+        }
+        if choice.repeated {
+            tokio::time::sleep(BEFORE_REPEAT).await;
+        }
+        made += 1;
+        let own_end = timeouts.attempt.map(|limit| Instant::now() + limit).filter(|end| *end < deadline);
+        let run = attempt(worker, &route.key, &choice, request, &mut lost.touched);
+        let failure = match tokio::time::timeout_at(own_end.unwrap_or(deadline), run).await {
+            Ok(Ok(reply)) => return Ok((reply, choice.cluster.clone())),
+            Ok(Err(failure)) => failure,
+            Err(_) if own_end.is_some() => {
+                lost.touched = true;
+                Failure::AttemptTimeout
+            }
+            Err(_) => return Err(Lost { kind: Kind::Timeout, touched: true }),
+        };
+        drop(room.take());
+        lost.kind = failure.kind();
+        let time_left = deadline.saturating_duration_since(Instant::now());
+        room = match next(failure, &request.method, request.left(), made, time_left) {
+            Next::GiveUp => return Err(lost),
+            Next::Again | Next::Move => None,
+            Next::Replay => Some(wait_for_room(worker).await.ok_or(lost)?),
+        };
+        worker.metrics.retry(failure);
+        if !failure.blames_connection() {
+            tried.note(&choice);
+        }
+    }
+}
+
+fn choose<'r>(worker: &Worker, route: &'r ServiceRoute, scope: Scope, tried: &Attempted) -> Option<Choice<'r>> {
+    let now_ms = worker.shared.now_ms();
+    worker.with_rng(|rng| match scope {
+        Scope::Anywhere => pick(route, rng, now_ms, tried),
+        Scope::Local => pick_local_only(route, rng, now_ms, tried),
+    })
+}
+
+/// A replay beyond the budget waits a little for one before it: a burst of them is spread, not refused.
+async fn wait_for_room(worker: &Worker) -> Option<Counted> {
+    let until = Instant::now() + FOR_ROOM;
+    loop {
+        if let Some(room) = worker.budget.replay() {
+            return Some(room);
+        }
+        if Instant::now() >= until {
+            worker.metrics.budget_spent.increment(1);
+            return None;
+        }
+        tokio::time::sleep(LOOK_FOR_ROOM).await;
+    }
+}

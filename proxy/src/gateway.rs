@@ -1,0 +1,136 @@
+//! The gateway port: other clusters' daemons, let in by certificate.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use strait_catalog::ClusterId;
+use strait_identity::{Alpn, explain, peer_cluster};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+mod entry;
+
+use crate::exec::LocalExec;
+use crate::metrics::PeerMetrics;
+use crate::retry::Counted;
+use crate::shared::Phase;
+use crate::socket::tune_accepted;
+use crate::worker::Worker;
+
+/// Stream and connection windows: as on the dialling side.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// Another cluster's daemon on one connection.
+pub(crate) struct Peer {
+    pub(crate) cluster: ClusterId,
+    pub(crate) trace: crate::hygiene::Trace,
+    pub(crate) metrics: PeerMetrics,
+}
+
+/// Takes in a connection on the gateway port.
+pub(crate) fn welcome(worker: &Rc<Worker>, tcp: TcpStream, peer: SocketAddr) {
+    if worker.peers.get() as usize >= worker.shared.limits.gateway_connections {
+        worker.metrics.handshake_failed("too_many_connections");
+        return;
+    }
+    if tune_accepted(&tcp).is_err() {
+        return;
+    }
+    let counted = Counted::one(&worker.peers);
+    let worker = worker.clone();
+    worker.tasks.clone().spawn_local(async move {
+        let _counted = counted;
+        let _gauge = worker.metrics.peer();
+        if let Some((stream, alpn, cluster)) = handshake(&worker, tcp, peer).await {
+            match alpn {
+                Alpn::Sync => (worker.shared.on_sync)(stream, cluster),
+                Alpn::Http2 => serve(worker, stream, peer, cluster).await,
+            }
+        }
+    });
+}
+
+/// Who it is and what it wants to speak. Whatever else comes to the port is counted, and worth a line now and then.
+async fn handshake(
+    worker: &Worker,
+    tcp: TcpStream,
+    peer: SocketAddr,
+) -> Option<(TlsStream<TcpStream>, Alpn, ClusterId)> {
+    let acceptor = TlsAcceptor::from(worker.server_tls());
+    let refused = |reason: &'static str, detail: &str| {
+        worker.metrics.handshake_failed(reason);
+        if worker.handshake_log.allow(std::time::Instant::now()) {
+            tracing::warn!(%peer, reason, detail, "a connection to the gateway port was refused");
+        }
+        None
+    };
+    let stream = match tokio::time::timeout(worker.shared.timeouts.handshake, acceptor.accept(tcp)).await {
+        Ok(Ok(stream)) => stream,
+        // Probes of load balancers connect and leave; they are no news.
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            worker.metrics.handshake_failed("closed");
+            return None;
+        }
+        Ok(Err(error)) => return refused("handshake", &explain(&error)),
+        Err(_) => return refused("timeout", "the handshake did not end in time"),
+    };
+    let connection = stream.get_ref().1;
+    let cluster = match peer_cluster(connection) {
+        Ok(cluster) => cluster,
+        Err(error) => return refused("identity", &error.to_string()),
+    };
+    match Alpn::negotiated(connection) {
+        Some(alpn) => Some((stream, alpn, cluster)),
+        None => refused("no_protocol", "it named no application protocol"),
+    }
+}
+
+async fn serve(worker: Rc<Worker>, stream: TlsStream<TcpStream>, address: SocketAddr, cluster: ClusterId) {
+    let limits = &worker.shared.limits;
+    let peer = Rc::new(Peer {
+        trace: crate::hygiene::Trace::new(address.ip(), worker.shared.local.as_str()),
+        metrics: PeerMetrics::new(&cluster),
+        cluster,
+    });
+    let service = {
+        let worker = worker.clone();
+        service_fn(move |request| {
+            let (worker, peer) = (worker.clone(), peer.clone());
+            async move { Ok::<_, Infallible>(entry::serve(&worker, &peer, request).await) }
+        })
+    };
+    let conn = http2::Builder::new(LocalExec)
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(Duration::from_secs(5))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .serve_connection(TokioIo::new(stream), service);
+    let mut conn = pin!(conn);
+    let mut phase = worker.phase.clone();
+    // The drain sends connections away that were there before it: what is open, and what crosses GOAWAY on the way, is
+    // answered. Those that come back all the same have nowhere better to go and stay until the stop.
+    let came_in_drain = worker.leaving();
+    let goes = |p: &Phase| matches!(p, Phase::Stopping(_)) || (*p == Phase::Draining && !came_in_drain);
+    let mut asked = false;
+    loop {
+        tokio::select! {
+            biased;
+            _ = conn.as_mut() => return,
+            _ = phase.wait_for(goes), if !asked => {
+                conn.as_mut().graceful_shutdown();
+                asked = true;
+            }
+        }
+    }
+}

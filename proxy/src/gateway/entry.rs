@@ -1,0 +1,97 @@
+//! One request of another cluster's proxy: authorised, then sent to an endpoint of this cluster only.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::{HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use strait_catalog::{Protocol, ServiceKey, Snapshot};
+
+use super::Peer;
+use crate::attempt::Reply;
+use crate::body::ResponseBody;
+use crate::exchange::{Lost, Scope, exchange};
+use crate::failure::{Asker, Kind, answer, is_grpc};
+use crate::hygiene::{HOP, LOAD, PORT, SERVICE, clean_request};
+use crate::outgoing::Outgoing;
+use crate::retry::Failure;
+use crate::route::{RouteKey, ServiceRoute};
+use crate::serve::{Answer, UnderWay, passed};
+use crate::worker::Worker;
+
+/// Answers one request of a peer.
+pub(super) async fn serve(worker: &Rc<Worker>, peer: &Rc<Peer>, request: Request<Incoming>) -> Response<Answer> {
+    let grpc = is_grpc(request.headers());
+    let under_way = UnderWay { _request: worker.budget.request(), _busy: None };
+    let mut report = None;
+    let result = admitted(worker, peer, request, &mut report).await;
+    let load = report.and_then(|route| HeaderValue::try_from(route.load_report().to_string()).ok());
+    let mut response = match result {
+        Ok(reply) => {
+            peer.metrics.answered(reply.response.status());
+            passed(worker, reply, under_way, |_| {})
+        }
+        Err(lost) => {
+            peer.metrics.failed(lost.kind);
+            answer(lost.kind, grpc, Asker::Proxy { touched: lost.touched }).map(ResponseBody::Own)
+        }
+    };
+    if let Some(load) = load {
+        response.headers_mut().insert(LOAD, load);
+    }
+    response
+}
+
+async fn admitted(
+    worker: &Rc<Worker>,
+    peer: &Peer,
+    request: Request<Incoming>,
+    report: &mut Option<Arc<ServiceRoute>>,
+) -> Result<Reply, Lost> {
+    let refuse = |kind| Lost { kind, touched: false };
+    let (mut head, body) = request.into_parts();
+    let snapshot = worker.shared.published.load();
+    if !worker.shared.identity.trust().knows(&peer.cluster) {
+        return Err(refuse(Kind::NotTrusted));
+    }
+    let key = authorise(&snapshot, &head).map_err(refuse)?;
+    let route = worker.with_routes(|table| table.get(&key).cloned()).ok_or(refuse(Kind::NoEndpoints))?;
+    *report = Some(route.clone());
+    if worker.budget.requests() as usize > worker.shared.limits.requests || route.shed() {
+        return Err(refuse(Kind::Overloaded));
+    }
+    let request_refused = |refused| refuse(Kind::Request(refused));
+    let notes = clean_request(&mut head, worker.shared.limits.target_bytes).map_err(request_refused)?;
+    peer.trace.stamp_via(&mut head).map_err(request_refused)?;
+    let reading = Outgoing::new(head, body, notes, None, worker.shared.limits.replay_bytes);
+    let mut outgoing = match tokio::time::timeout(worker.shared.timeouts.request, reading).await {
+        Ok(read) => read.map_err(|failure: Failure| refuse(failure.kind()))?,
+        Err(_) => return Err(refuse(Kind::Timeout)),
+    };
+    exchange(worker, &route, Scope::Local, &mut outgoing).await.map(|(reply, _)| reply)
+}
+
+/// What the request is for, if it may cross: it has crossed once, and this cluster exports that port of that service
+/// at this moment. Who asks was settled by the handshake.
+fn authorise(snapshot: &Snapshot, head: &Parts) -> Result<RouteKey, Kind> {
+    if text(&head.headers, &HOP) != Some("1") {
+        return Err(Kind::Hop);
+    }
+    let service = text(&head.headers, &SERVICE).and_then(|s| ServiceKey::parse(s).ok()).ok_or(Kind::NotExported)?;
+    let port: u16 = text(&head.headers, &PORT).and_then(|p| p.parse().ok()).ok_or(Kind::NotExported)?;
+    let own = snapshot.service(&service).and_then(|view| view.backends.get(&snapshot.local));
+    match own {
+        Some(backend) if backend.exported() && backend.has_port(port, Protocol::Tcp) => Ok(RouteKey { service, port }),
+        _ => Err(Kind::NotExported),
+    }
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &http::HeaderName) -> Option<&'h str> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(one), None) => one.to_str().ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,172 @@
+use super::*;
+use http::{Request, Response, StatusCode};
+
+fn head(method: &str, uri: &str, version: Version, fields: &[(&str, &str)]) -> Parts {
+    let mut builder = Request::builder().method(method).uri(uri).version(version);
+    for (name, value) in fields {
+        builder = builder.header(*name, *value);
+    }
+    builder.body(()).unwrap().into_parts().0
+}
+
+fn clean(fields: &[(&str, &str)]) -> Result<(Parts, Notes), Refused> {
+    let mut head = head("GET", "/a?b", Version::HTTP_11, fields);
+    let notes = clean_request(&mut head, 16_384)?;
+    Ok((head, notes))
+}
+
+#[test]
+fn hosts() {
+    let cases: [(&str, Version, &[(&str, &str)], Option<Refused>); 16] = [
+        ("/", Version::HTTP_11, &[("host", "a.b")], None),
+        ("/", Version::HTTP_11, &[("host", "a.b:8080")], None),
+        ("/", Version::HTTP_11, &[("host", "[::1]:80")], None),
+        ("/", Version::HTTP_11, &[], Some(Refused::NoHost)),
+        ("/", Version::HTTP_10, &[], None),
+        ("/", Version::HTTP_11, &[("host", "")], Some(Refused::NoHost)),
+        ("/", Version::HTTP_11, &[("host", "a"), ("host", "a")], Some(Refused::ManyHosts)),
+        ("/", Version::HTTP_11, &[("host", "user@a")], Some(Refused::BadHost)),
+        ("/", Version::HTTP_11, &[("host", "a/b")], Some(Refused::BadHost)),
+        ("/", Version::HTTP_11, &[("host", "a b")], Some(Refused::BadHost)),
+        ("http://a.b/x", Version::HTTP_11, &[("host", "a.b")], None),
+        ("http://A.b/x", Version::HTTP_11, &[("host", "a.B")], None),
+        ("http://a.b/x", Version::HTTP_11, &[("host", "c.d")], Some(Refused::HostMismatch)),
+        ("http://u@a.b/x", Version::HTTP_11, &[("host", "a.b")], Some(Refused::BadHost)),
+        ("http://a.b/x", Version::HTTP_2, &[], None),
+        ("http://a.b/x", Version::HTTP_2, &[("host", "c")], Some(Refused::HostMismatch)),
+    ];
+    for (uri, version, fields, expected) in cases {
+        let result = clean_request(&mut head("GET", uri, version, fields), 16_384);
+        assert_eq!(result.err(), expected, "{uri} {version:?} {fields:?}");
+    }
+}
+
+#[test]
+fn the_target_becomes_origin_form_and_authority_becomes_host() {
+    let mut absolute = head("GET", "http://a.b:80/x?y=1", Version::HTTP_2, &[]);
+    clean_request(&mut absolute, 16_384).unwrap();
+    assert_eq!(absolute.uri, "/x?y=1");
+    assert_eq!(absolute.headers["host"], "a.b:80");
+    let mut star = head("OPTIONS", "*", Version::HTTP_11, &[("host", "a")]);
+    clean_request(&mut star, 16_384).unwrap();
+    assert_eq!(star.uri, "*");
+    let long = format!("/{}", "x".repeat(100));
+    assert_eq!(clean_request(&mut head("GET", &long, Version::HTTP_11, &[("host", "a")]), 50), Err(Refused::TargetTooLong));
+    assert_eq!(
+        clean_request(&mut head("CONNECT", "a.b:443", Version::HTTP_11, &[("host", "a.b:443")]), 50),
+        Err(Refused::Connect)
+    );
+}
+
+#[test]
+fn hop_by_hop_fields_do_not_pass() {
+    let (head, notes) = clean(&[
+        ("host", "a"),
+        ("connection", "keep-alive, X-Private"),
+        ("connection", "other"),
+        ("keep-alive", "timeout=5"),
+        ("proxy-connection", "keep-alive"),
+        ("proxy-authorization", "Basic x"),
+        ("te", "gzip, Trailers"),
+        ("upgrade", "websocket"),
+        ("http2-settings", "x"),
+        ("x-private", "1"),
+        ("other", "2"),
+        ("x-strait-hop", "1"),
+        ("X-Strait-Served-By", "nobody"),
+        ("trailer", "x-sum"),
+        ("accept", "*/*"),
+        ("authorization", "Bearer x"),
+    ])
+    .unwrap();
+    let mut left: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
+    left.sort_unstable();
+    assert_eq!(left, ["accept", "authorization", "host", "trailer"]);
+    assert_eq!(notes, Notes { upgrade: None, te_trailers: true, expect_continue: false });
+}
+
+#[test]
+fn an_upgrade_needs_connection_to_name_it() {
+    let (_, notes) = clean(&[("host", "a"), ("connection", "Upgrade"), ("upgrade", "websocket")]).unwrap();
+    assert_eq!(notes.upgrade.unwrap(), "websocket");
+}
+
+#[test]
+fn connection_may_not_name_what_the_pod_relies_on() {
+    for name in [
+        "Host",
+        "content-length",
+        "Authorization",
+        "cookie",
+        "via",
+        "forwarded",
+        "X-Forwarded-For",
+        "x-forwarded-anything",
+        "x-strait-hop",
+    ] {
+        let result = clean(&[("host", "a"), ("connection", name)]);
+        assert_eq!(result.err(), Some(Refused::ConnectionNames), "{name}");
+    }
+}
+
+#[test]
+fn who_sent_it_is_appended() {
+    let trace = Trace::new("::ffff:10.1.2.3".parse().unwrap(), "us-west");
+    let mut head = head("GET", "/", Version::HTTP_11, &[("via", "1.0 edge"), ("x-forwarded-for", "9.9.9.9")]);
+    trace.stamp(&mut head).unwrap();
+    let all = |name: &str| head.headers.get_all(name).iter().map(|v| v.to_str().unwrap()).collect::<Vec<_>>();
+    assert_eq!(all("via"), ["1.0 edge", "1.1 us-west.strait"]);
+    assert_eq!(all("x-forwarded-for"), ["9.9.9.9", "10.1.2.3"]);
+    assert_eq!(all("forwarded"), ["for=10.1.2.3;by=us-west.strait"]);
+    let v6 = Trace::new("2001:db8::1".parse().unwrap(), "us-west");
+    assert_eq!(v6.forwarded, "for=\"[2001:db8::1]\";by=us-west.strait");
+}
+
+#[test]
+fn a_pod_that_is_a_proxy_is_no_loop_but_eight_rounds_are() {
+    let trace = Trace::new("10.1.2.3".parse().unwrap(), "us-west");
+    let mut head = head("GET", "/", Version::HTTP_11, &[("via", "1.1 us-east.strait, 1.1 nginx")]);
+    for round in 0..8 {
+        trace.stamp(&mut head).unwrap_or_else(|_| panic!("round {round}"));
+    }
+    assert_eq!(trace.stamp(&mut head), Err(Refused::Loop));
+}
+
+#[test]
+fn a_gateway_request_has_an_authority() {
+    let host = HeaderValue::from_static("model-server.ml:8080");
+    let uri = absolute(&Uri::from_static("/v1?x"), Some(&host)).unwrap();
+    assert_eq!(uri, "http://model-server.ml:8080/v1?x");
+    assert_eq!(absolute(&Uri::from_static("/"), None), Err(Refused::NoHost));
+}
+
+#[test]
+fn answers_lose_what_concerned_the_pods_connection() {
+    let response = Response::builder()
+        .header("connection", "close, x-internal, content-length")
+        .header("keep-alive", "timeout=5")
+        .header("x-internal", "1")
+        .header("content-length", "5")
+        .header("x-strait-served-by", "liar")
+        .header("x-strait-error", "liar")
+        .header("transfer-encoding", "chunked")
+        .header("server", "pod")
+        .body(())
+        .unwrap();
+    let mut head = response.into_parts().0;
+    clean_response(&mut head);
+    let mut left: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
+    left.sort_unstable();
+    assert_eq!(left, ["content-length", "server"]);
+
+    let mut switched = Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .body(())
+        .unwrap()
+        .into_parts()
+        .0;
+    clean_response(&mut switched);
+    assert_eq!((switched.headers["connection"].as_bytes(), &switched.headers["upgrade"]), (&b"upgrade"[..], &HeaderValue::from_static("websocket")));
+}

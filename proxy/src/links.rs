@@ -1,0 +1,290 @@
+//! The links to other clusters' gateways: warm before they are needed, watched while they stand.
+//!
+//! Every worker has its own connections, since an h2 connection shared between threads is a lock. A link is made as
+//! soon as a snapshot names a gateway, so that the first request that spills pays no handshake, and it is dialled
+//! again for as long as it is named.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use strait_catalog::{ClusterId, Snapshot};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+mod backoff;
+mod choose;
+mod dial;
+mod line;
+mod pulse;
+
+pub(crate) use line::{Line, Seat};
+
+use crate::health::{Outcome, Slot, Target};
+use crate::metrics::LinkMetrics;
+use crate::retry::Failure;
+use crate::shared::Shared;
+use dial::{Dialled, allowance, dial};
+
+/// How often a link looks at its lines unasked.
+const CHECK: Duration = Duration::from_secs(1);
+/// A line that ended sooner than this was no success.
+const SHORT_LIVED: Duration = Duration::from_secs(1);
+
+/// One worker's links.
+pub(crate) struct Links {
+    shared: Arc<Shared>,
+    all: RefCell<HashMap<(ClusterId, Arc<str>), Rc<Link>>>,
+}
+
+/// The way to one gateway.
+pub(crate) struct Link {
+    shared: Arc<Shared>,
+    cluster: ClusterId,
+    address: Arc<str>,
+    slot: Arc<Slot>,
+    lines: RefCell<Vec<Rc<Line>>>,
+    /// A line came up, or a dial failed.
+    news: Notify,
+    failed_dials: Cell<u32>,
+    /// The lines should be looked at.
+    look: Notify,
+    /// The last line ended as soon as it was up: a pause before the next keeps the two ends from spinning.
+    pause: Cell<bool>,
+    stop: CancellationToken,
+    metrics: LinkMetrics,
+}
+
+impl Links {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, all: RefCell::default() }
+    }
+
+    /// Makes links to the gateways the snapshot names (the chosen ones, where there are many) and drops those to others.
+    pub(crate) fn reconcile(&self, snapshot: &Snapshot) {
+        let wanted = choose::wanted(snapshot, self.shared.limits.gateways_per_cluster, self.shared.seed);
+        let mut all = self.all.borrow_mut();
+        all.retain(|(cluster, address), link| {
+            let keep = choose::named(snapshot, cluster, address);
+            if !keep {
+                link.stop.cancel();
+            }
+            keep
+        });
+        for key in wanted {
+            all.entry(key).or_insert_with_key(|(cluster, address)| Link::start(&self.shared, cluster, address));
+        }
+    }
+
+    /// The link to one gateway; made now when a route names a gateway that was not among the chosen.
+    pub(crate) fn get(&self, cluster: &ClusterId, address: &Arc<str>) -> Rc<Link> {
+        let mut all = self.all.borrow_mut();
+        let key = (cluster.clone(), address.clone());
+        all.entry(key).or_insert_with(|| Link::start(&self.shared, cluster, address)).clone()
+    }
+
+    /// Ends all links: no new lines; those that stand end with their last stream.
+    pub(crate) fn stop(&self) {
+        for (_, link) in self.all.borrow_mut().drain() {
+            link.stop.cancel();
+        }
+    }
+}
+
+impl Link {
+    fn start(shared: &Arc<Shared>, cluster: &ClusterId, address: &Arc<str>) -> Rc<Self> {
+        let target = Target::Gateway { cluster: cluster.clone(), address: address.clone() };
+        let slot = shared.registry.slot(&target, shared.registry.number(cluster), shared.now_ms());
+        let link = Rc::new(Self {
+            shared: shared.clone(),
+            cluster: cluster.clone(),
+            address: address.clone(),
+            slot,
+            lines: RefCell::default(),
+            news: Notify::new(),
+            failed_dials: Cell::new(0),
+            look: Notify::new(),
+            pause: Cell::new(false),
+            stop: CancellationToken::new(),
+            metrics: LinkMetrics::new(cluster),
+        });
+        tokio::task::spawn_local(link.clone().maintain());
+        link
+    }
+
+    /// The least loaded line that takes streams.
+    fn best(&self) -> Option<Rc<Line>> {
+        let lines = self.lines.borrow();
+        let best = lines.iter().filter(|l| l.usable()).min_by_key(|l| (l.is_old(), l.streams())).cloned();
+        if best.as_ref().is_some_and(|l| l.crowded()) {
+            self.look.notify_one();
+        }
+        best
+    }
+
+    /// True when a request would not have to wait.
+    pub(crate) fn warm(&self) -> bool {
+        self.lines.borrow().iter().any(|l| l.usable())
+    }
+
+    /// A seat on a line. Waits for one that is being dialled, never longer than a connection may take, and not at all
+    /// between dials.
+    ///
+    /// # Errors
+    /// [`Failure::NoLink`].
+    pub(crate) async fn seat(&self) -> Result<Seat, Failure> {
+        if let Some(line) = self.best() {
+            return Ok(Seat::on(line));
+        }
+        self.look.notify_one();
+        let known = self.shared.registry.link(&self.cluster).rtt();
+        let limit = known.map_or(self.shared.timeouts.connect_gateway, |rtt| Duration::from_millis(250) + 4 * rtt);
+        let deadline = Instant::now() + limit;
+        let failed = self.failed_dials.get();
+        if failed > 0 {
+            return Err(Failure::NoLink);
+        }
+        loop {
+            let news = self.news.notified();
+            if let Some(line) = self.best() {
+                return Ok(Seat::on(line));
+            }
+            let late = tokio::time::timeout_at(deadline, news).await.is_err();
+            if late || (self.failed_dials.get() != failed && !self.warm()) {
+                return Err(Failure::NoLink);
+            }
+        }
+    }
+
+    /// Keeps one line up, one more while the others are crowded, and replaces those that are old.
+    async fn maintain(self: Rc<Self>) {
+        let stop = self.stop.clone();
+        let forever = async {
+            loop {
+                if self.pause.take() {
+                    tokio::time::sleep(backoff::wait(3, fastrand::f64())).await;
+                }
+                if self.short_of_lines() {
+                    if let Some(wait) = self.add_line().await {
+                        tokio::time::sleep(wait).await;
+                    }
+                    continue;
+                }
+                let _ = tokio::time::timeout(CHECK, self.look.notified()).await;
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = forever => {}
+        }
+        // Dropping the senders lets each connection end with its last stream.
+        for line in self.lines.borrow_mut().drain(..) {
+            line.retire();
+        }
+    }
+
+    fn short_of_lines(&self) -> bool {
+        !self.lines.borrow().iter().any(|l| l.usable() && !l.crowded() && !l.is_old())
+    }
+
+    /// Dials once. Returns how long to wait before the next dial when it failed.
+    async fn add_line(self: &Rc<Self>) -> Option<Duration> {
+        let shared = &self.shared;
+        let way = shared.registry.link(&self.cluster);
+        match dial(&self.cluster, &self.address, way.rtt(), &shared.identity, &shared.timeouts).await {
+            Ok(dialled) => {
+                way.note_rtt(dialled.rtt);
+                self.metrics.rtt(dialled.rtt);
+                self.failed_dials.set(0);
+                self.slot.connected(shared.now_ms());
+                tracing::debug!(cluster = %self.cluster, address = %self.address, rtt = ?dialled.rtt, "link is up");
+                self.adopt(dialled);
+                self.news.notify_waiters();
+                None
+            }
+            Err(error) => {
+                let failures = self.failed_dials.get().saturating_add(1);
+                self.failed_dials.set(failures);
+                self.metrics.dial_failed(error.label());
+                if let Some(outcome) = error.outcome() {
+                    self.slot.record(outcome, shared.now_ms());
+                    log_failure(&self.cluster, &self.address, failures, &error);
+                }
+                self.news.notify_waiters();
+                Some(backoff::wait(failures, fastrand::f64()))
+            }
+        }
+    }
+
+    /// Takes a new connection into use and watches it until it ends. Lines that have grown old make room for it.
+    fn adopt(self: &Rc<Self>, dialled: Dialled) {
+        let Dialled { sender, driver, pulse, rtt } = dialled;
+        let most = u32::try_from(driver.current_max_send_streams()).unwrap_or(u32::MAX).max(1);
+        let line = Rc::new(Line::new(sender, pulse, most));
+        let mut lines = self.lines.borrow_mut();
+        lines.iter().filter(|l| l.is_old()).for_each(|l| l.retire());
+        lines.push(line.clone());
+        drop(lines);
+        tokio::task::spawn_local(self.clone().watch(line, driver, allowance(rtt, &self.shared.timeouts)));
+    }
+
+    async fn watch(self: Rc<Self>, line: Rc<Line>, mut driver: dial::Driver, allowed: Duration) {
+        let _up = self.metrics.up();
+        let began = Instant::now();
+        let pulse = line.pulse().clone();
+        let mut flat = pin!(pulse.flatline(allowed));
+        let mut old = pin!(tokio::time::sleep(self.shared.timeouts.link_age.mul_f64(0.9 + 0.2 * fastrand::f64())));
+        let mut vacated = pin!(line.vacated());
+        let dead = loop {
+            tokio::select! {
+                biased;
+                _ = &mut driver => break false,
+                () = &mut flat => break true,
+                () = &mut vacated => break false,
+                () = &mut old, if !line.is_old() => {
+                    line.grow_old();
+                    self.look.notify_one();
+                }
+            }
+        };
+        line.retire();
+        self.lines.borrow_mut().retain(|l| !Rc::ptr_eq(l, &line));
+        if began.elapsed() < SHORT_LIVED {
+            self.pause.set(true);
+        }
+        if dead {
+            self.declare_dead(&line, allowed);
+        }
+        self.look.notify_one();
+        if !dead {
+            // GOAWAY ends a connection for new streams; those it still carries are watched to their end.
+            tokio::select! {
+                biased;
+                () = &mut vacated => {}
+                () = &mut flat => self.declare_dead(&line, allowed),
+            }
+        }
+    }
+
+    /// Fails everything on the line at once and tells all workers by the slot.
+    fn declare_dead(&self, line: &Line, allowed: Duration) {
+        tracing::warn!(
+            cluster = %self.cluster, gateway = %self.address, streams = line.streams(), silence = ?allowed,
+            "link is dead: nothing came back in time; requests on it move where they safely can"
+        );
+        self.slot.record(Outcome::LinkDead, self.shared.now_ms());
+        self.metrics.dead();
+        line.kill();
+    }
+}
+
+/// The first failure and every tenth are worth a line; the state itself stands in status and metrics.
+fn log_failure(cluster: &ClusterId, address: &str, failures: u32, error: &dial::DialError) {
+    if failures == 1 || failures.is_multiple_of(10) {
+        tracing::warn!(%cluster, gateway = %address, failures, %error, "gateway cannot be reached");
+    }
+}

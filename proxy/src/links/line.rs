@@ -1,0 +1,121 @@
+//! One live connection of a link, and the requests on it.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hyper::client::conn::http2::SendRequest;
+use tokio::sync::Notify;
+
+use super::pulse::Pulse;
+use crate::body::RequestBody;
+
+/// A connection to a gateway on which streams are opened.
+pub(crate) struct Line {
+    sender: SendRequest<RequestBody>,
+    pulse: Arc<Pulse>,
+    streams: Cell<u32>,
+    /// Streams that the gateway allows at once.
+    most: u32,
+    /// It has served its time: a younger line is preferred, and replaces it.
+    old: Cell<bool>,
+    /// No new streams.
+    retired: Cell<bool>,
+    vacant: Notify,
+}
+
+impl Line {
+    pub(super) const fn new(sender: SendRequest<RequestBody>, pulse: Arc<Pulse>, most: u32) -> Self {
+        Self {
+            sender,
+            pulse,
+            streams: Cell::new(0),
+            most,
+            old: Cell::new(false),
+            retired: Cell::new(false),
+            vacant: Notify::const_new(),
+        }
+    }
+
+    /// True while new streams may be opened.
+    pub(super) fn usable(&self) -> bool {
+        !self.retired.get() && !self.pulse.is_dead() && !self.sender.is_closed()
+    }
+
+    /// Streams open now.
+    pub(super) fn streams(&self) -> u32 {
+        self.streams.get()
+    }
+
+    /// True when four fifths of the streams that the gateway allows are open.
+    pub(super) fn crowded(&self) -> bool {
+        u64::from(self.streams.get()) * 5 >= u64::from(self.most) * 4
+    }
+
+    /// Prefers and waits for a younger line.
+    pub(super) fn grow_old(&self) {
+        self.old.set(true);
+    }
+
+    pub(super) fn is_old(&self) -> bool {
+        self.old.get()
+    }
+
+    /// Takes no new streams from now on.
+    pub(super) fn retire(&self) {
+        self.retired.set(true);
+        self.vacant.notify_waiters();
+    }
+
+    /// Returns when it takes no new streams and the last one has ended.
+    pub(super) async fn vacated(&self) {
+        loop {
+            let changed = self.vacant.notified();
+            if self.retired.get() && self.streams.get() == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    pub(super) const fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
+    }
+
+    /// Fails everything on the line at once.
+    pub(super) fn kill(&self) {
+        self.pulse.kill();
+    }
+
+    /// True once the link was declared dead: what was on it did not fail, it vanished.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.pulse.is_dead()
+    }
+
+    /// A handle to send with; hyper's is cheap to clone.
+    pub(crate) fn sender(&self) -> SendRequest<RequestBody> {
+        self.sender.clone()
+    }
+}
+
+/// One stream's seat on a line, until its answer's body has ended.
+pub(crate) struct Seat(Rc<Line>);
+
+impl Seat {
+    pub(super) fn on(line: Rc<Line>) -> Self {
+        line.streams.set(line.streams.get() + 1);
+        Self(line)
+    }
+
+    /// The line.
+    pub(crate) fn line(&self) -> &Line {
+        &self.0
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.streams.set(self.0.streams.get().saturating_sub(1));
+        self.0.vacant.notify_waiters();
+    }
+}

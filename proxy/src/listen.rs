@@ -1,0 +1,128 @@
+//! A worker's listening sockets: bound as snapshots ask, accepted from, and emptied before they close.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::board::{Socket, Use};
+use crate::socket::listen;
+
+/// Pause after an error of `accept` that would only repeat at once (too many open files).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is done with an accepted connection.
+pub(crate) type OnAccept = Rc<dyn Fn(TcpStream, SocketAddr)>;
+
+struct Listener {
+    usage: Use,
+    socket: Socket,
+    stop: CancellationToken,
+    /// No longer wanted since then.
+    leaving: Option<Instant>,
+}
+
+/// One worker's listeners.
+#[derive(Default)]
+pub(crate) struct Listeners {
+    open: HashMap<SocketAddr, Listener>,
+}
+
+impl Listeners {
+    /// Binds what is wanted and not bound (again, where it failed before), and closes what has not been wanted for
+    /// `grace`. `door` says what becomes of the connections of a new listener.
+    pub(crate) fn reconcile(
+        &mut self,
+        wanted: &BTreeMap<SocketAddr, Use>,
+        grace: Duration,
+        door: impl Fn(&Use) -> OnAccept,
+    ) {
+        let now = Instant::now();
+        self.open.retain(|address, listener| {
+            let keep = match wanted.get(address) {
+                Some(usage) if *usage == listener.usage => {
+                    listener.leaving = None;
+                    listener.socket == Socket::Bound
+                }
+                // Another service has the address now: the new listener is bound beside the old one below.
+                Some(_) => false,
+                None => {
+                    let since = *listener.leaving.get_or_insert(now);
+                    listener.socket == Socket::Bound && now.duration_since(since) < grace
+                }
+            };
+            if !keep {
+                listener.stop.cancel();
+            }
+            keep
+        });
+        for (address, usage) in wanted {
+            if !self.open.contains_key(address) {
+                self.open.insert(*address, open(*address, usage, door(usage)));
+            }
+        }
+    }
+
+    /// Every listener that is still wanted, for the board.
+    pub(crate) fn states(&self) -> BTreeMap<SocketAddr, (Use, Socket)> {
+        let wanted = self.open.iter().filter(|(_, l)| l.leaving.is_none());
+        wanted.map(|(address, l)| (*address, (l.usage.clone(), l.socket.clone()))).collect()
+    }
+
+    /// Stops accepting; what the kernel has already completed is still accepted.
+    pub(crate) fn close(&mut self) {
+        for (_, listener) in self.open.drain() {
+            listener.stop.cancel();
+        }
+    }
+}
+
+fn open(address: SocketAddr, usage: &Use, on: OnAccept) -> Listener {
+    let stop = CancellationToken::new();
+    let socket = match listen(address) {
+        Ok(listener) => {
+            tokio::task::spawn_local(accept(listener, stop.clone(), on));
+            Socket::Bound
+        }
+        Err(error) => {
+            tracing::warn!(%address, ?usage, %error, "listener cannot be bound; it is tried again every second");
+            Socket::Failed(error.to_string())
+        }
+    };
+    Listener { usage: usage.clone(), socket, stop, leaving: None }
+}
+
+/// Accepts until told to stop, then empties the queue: connections that a closing `SO_REUSEPORT` socket has not
+/// accepted yet are reset, not handed to its siblings.
+async fn accept(listener: TcpListener, stop: CancellationToken, on: OnAccept) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => on(stream, peer),
+                Err(error) if passing(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+    // The kernel is asked itself: tokio's view of readiness may be older than the newest connection.
+    let Ok(rest) = listener.into_std() else { return };
+    while let Ok((stream, peer)) = rest.accept() {
+        let ready = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        if let Ok(stream) = ready {
+            on(stream, peer);
+        }
+    }
+}
+
+/// Errors of the one connection, not of the listener.
+fn passing(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

@@ -1,0 +1,100 @@
+//! What the data plane counts. Handles are resolved once per service, cluster or worker, never per request.
+
+use metrics::{Counter, Gauge, counter, gauge};
+use strait_catalog::ClusterId;
+
+mod describe;
+mod peer;
+mod report;
+mod service;
+
+pub use describe::{LATENCY_BUCKETS, LATENCY_METRIC, describe};
+pub(crate) use peer::{LinkMetrics, PeerMetrics};
+pub(crate) use report::Reporter;
+pub(crate) use service::ServiceMetrics;
+
+use crate::retry::Failure;
+
+/// Raises a gauge by one until dropped.
+pub(crate) struct Raised(Gauge);
+
+impl Raised {
+    fn one(gauge: &Gauge) -> Self {
+        gauge.increment(1.0);
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+/// One worker's handles that belong to no service.
+pub(crate) struct Metrics {
+    pub(crate) too_many_clients: Counter,
+    pub(crate) slow_heads: Counter,
+    pub(crate) budget_spent: Counter,
+    clients: Gauge,
+    peers: Gauge,
+    tunnels: Gauge,
+    retries: [Counter; Failure::LABELS.len()],
+    ejections: [Counter; 2],
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let closed = |reason| counter!("strait_proxy_clients_cut_total", "reason" => reason);
+        let open = |kind| gauge!("strait_proxy_connections", "kind" => kind);
+        Self {
+            too_many_clients: closed("too_many_connections"),
+            slow_heads: closed("slow_head"),
+            budget_spent: counter!("strait_proxy_replays_denied_total"),
+            clients: open("client"),
+            peers: open("gateway"),
+            tunnels: open("tunnel"),
+            retries: Failure::LABELS.map(|reason| counter!("strait_proxy_retries_total", "reason" => reason)),
+            ejections: ["pod", "gateway"].map(|kind| counter!("strait_proxy_ejections_total", "kind" => kind)),
+        }
+    }
+
+    /// A client's connection, until dropped.
+    pub(crate) fn client(&self) -> Raised {
+        Raised::one(&self.clients)
+    }
+
+    /// A connection on the gateway port, until dropped.
+    pub(crate) fn peer(&self) -> Raised {
+        Raised::one(&self.peers)
+    }
+
+    /// Two joined connections, until dropped.
+    pub(crate) fn tunnel(&self) -> Raised {
+        Raised::one(&self.tunnels)
+    }
+
+    /// A failed attempt is followed by another.
+    pub(crate) fn retry(&self, failure: Failure) {
+        let label = failure.label();
+        if let Some(at) = Failure::LABELS.iter().position(|l| *l == label) {
+            self.retries[at].increment(1);
+        }
+    }
+
+    /// A request's failure ejected its target.
+    pub(crate) fn ejected(&self, gateway: bool) {
+        self.ejections[usize::from(gateway)].increment(1);
+    }
+
+    /// A connection to the gateway port was not let in.
+    pub(crate) fn handshake_failed(&self, reason: &'static str) {
+        counter!("strait_gateway_handshake_failures_total", "reason" => reason).increment(1);
+    }
+}
+
+/// A counter of requests by cluster and outcome.
+fn requests(service: &str, cluster: &ClusterId, outcome: &'static str) -> Counter {
+    counter!("strait_proxy_requests_total", "service" => service.to_owned(), "cluster" => cluster.to_string(),
+        "outcome" => outcome)
+}

@@ -1,0 +1,173 @@
+//! A request as it leaves: the cleaned head, the body or what is left of it, and the forms it takes for a pod and for
+//! a gateway.
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, Uri, Version};
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+use crate::body::{Hold, Released, RequestBody};
+use crate::hygiene::{self, HOP, Notes, PORT, SERVICE, VERSION};
+use crate::retry::{Failure, Left, idempotent};
+use crate::route::RouteKey;
+
+/// What there is of a body.
+#[derive(Debug)]
+enum Payload {
+    None,
+    /// Small and kept: it can be sent again.
+    Kept(Bytes),
+    /// Not touched yet.
+    Stream(Incoming),
+    /// On its way, or gone.
+    Spent,
+}
+
+/// A client's request, ready to be sent as often as [`Outgoing::left`] allows.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    /// The version the client spoke.
+    version: Version,
+    pub(crate) notes: Notes,
+    payload: Payload,
+    /// The client's side of an upgrade, once.
+    pub(crate) upgrade: Option<OnUpgrade>,
+}
+
+impl Outgoing {
+    /// Takes a cleaned request over. A small body of an idempotent request is read now, so that it can be replayed.
+    ///
+    /// # Errors
+    /// [`Failure::ClientBody`] when the client broke off.
+    pub(crate) async fn new(
+        head: http::request::Parts,
+        body: Incoming,
+        notes: Notes,
+        upgrade: Option<OnUpgrade>,
+        keep: usize,
+    ) -> Result<Self, Failure> {
+        let payload = payload(&head.method, body, &notes, keep).await?;
+        Ok(Self { method: head.method, uri: head.uri, headers: head.headers, version: head.version, notes, payload, upgrade })
+    }
+
+    /// What could be sent again.
+    pub(crate) const fn left(&self) -> Left {
+        match self.payload {
+            Payload::None | Payload::Kept(_) => Left::Whole,
+            Payload::Stream(_) => Left::Unsent,
+            Payload::Spent => Left::Spent,
+        }
+    }
+
+    /// True when it may be sent again although a pod may have seen it.
+    pub(crate) fn replayable(&self) -> bool {
+        self.left() == Left::Whole && idempotent(&self.method) && self.notes.upgrade.is_none()
+    }
+
+    /// True when its body is streamed or the connection will be upgraded.
+    pub(crate) const fn bulky(&self) -> bool {
+        matches!(self.payload, Payload::Stream(_) | Payload::Spent) || self.notes.upgrade.is_some()
+    }
+
+    /// The request as a pod gets it, over HTTP/1.1.
+    pub(crate) fn for_pod(&mut self) -> Request<RequestBody> {
+        let mut request = self.request(self.uri.clone());
+        let headers = request.headers_mut();
+        if let Some(protocol) = &self.notes.upgrade {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(header::UPGRADE, protocol.clone());
+        } else if self.notes.te_trailers {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
+        if let RequestBody::Streaming(_) = request.body()
+            && self.notes.expect_continue
+        {
+            return hold_back(request);
+        }
+        request.headers_mut().remove(header::EXPECT);
+        request
+    }
+
+    /// The request as another cluster's gateway gets it, over HTTP/2.
+    ///
+    /// # Errors
+    /// [`hygiene::Refused`] when there is no host to make `:authority` of.
+    pub(crate) fn for_gateway(&mut self, key: &RouteKey) -> Result<Request<RequestBody>, hygiene::Refused> {
+        let uri = hygiene::absolute(&self.uri, self.headers.get(header::HOST))?;
+        let mut request = self.request(uri);
+        *request.version_mut() = Version::HTTP_2;
+        let headers = request.headers_mut();
+        headers.remove(header::HOST);
+        headers.remove(header::EXPECT);
+        if self.notes.te_trailers {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
+        let service = HeaderValue::try_from(key.service.to_string()).expect("two DNS labels and a slash");
+        headers.insert(SERVICE, service);
+        headers.insert(PORT, HeaderValue::from(key.port));
+        headers.insert(HOP, HeaderValue::from_static("1"));
+        headers.insert(VERSION, HeaderValue::from_static(if self.version == Version::HTTP_2 { "2" } else { "1.1" }));
+        Ok(request)
+    }
+
+    fn request(&mut self, uri: Uri) -> Request<RequestBody> {
+        let body = match &mut self.payload {
+            Payload::None => RequestBody::Empty,
+            Payload::Kept(bytes) => RequestBody::Kept(Some(bytes.clone())),
+            stream => match std::mem::replace(stream, Payload::Spent) {
+                Payload::Stream(body) => RequestBody::Streaming(body),
+                _ => RequestBody::Empty,
+            },
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+
+    /// Takes back a request that hyper did not begin to send.
+    pub(crate) fn take_back(&mut self, request: Request<RequestBody>) {
+        if let RequestBody::Streaming(body) | RequestBody::Held(_, body) = request.into_body() {
+            self.payload = Payload::Stream(body);
+        }
+    }
+}
+
+async fn payload(method: &Method, body: Incoming, notes: &Notes, keep: usize) -> Result<Payload, Failure> {
+    if body.is_end_stream() {
+        return Ok(Payload::None);
+    }
+    let small = body.size_hint().exact().is_some_and(|size| size <= keep as u64);
+    if small && idempotent(method) && !notes.expect_continue && notes.upgrade.is_none() {
+        let whole = body.collect().await.map_err(|_| Failure::ClientBody)?;
+        return Ok(Payload::Kept(whole.to_bytes()));
+    }
+    Ok(Payload::Stream(body))
+}
+
+/// Keeps `Expect` and holds the body until the pod says 100.
+fn hold_back(request: Request<RequestBody>) -> Request<RequestBody> {
+    let (hold, released) = Hold::new();
+    let mut request = request.map(|body| match body {
+        RequestBody::Streaming(body) => RequestBody::Held(hold, body),
+        other => other,
+    });
+    release_on_continue(&mut request, released);
+    request
+}
+
+fn release_on_continue(request: &mut Request<RequestBody>, released: Released) {
+    hyper::ext::on_informational(request, move |response| {
+        if response.status() == http::StatusCode::CONTINUE {
+            released.release();
+        }
+    });
+}

@@ -1,0 +1,150 @@
+//! Connections to pods of this cluster: HTTP/1.1, kept in one stack per pod and worker, the freshest on top.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+
+use crate::body::RequestBody;
+use crate::config::{Limits, Timeouts};
+use crate::retry::Failure;
+use crate::socket::{Patience, connect, pod_patience};
+
+/// How long a pod that does not read may stall a body that is streamed to it.
+const STALLED_BODY: Duration = Duration::from_secs(10);
+
+/// What a connection carries towards the pod, which decides how silence is read.
+///
+/// `TCP_USER_TIMEOUT` also counts the time in which the peer's window is full. For heads and small bodies that never
+/// happens, so 300 ms of silence mean a dead node; a pod that reads a long body slowly is not dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Load {
+    /// Heads and kept bodies.
+    Small,
+    /// Streamed bodies and upgraded connections.
+    Bulk,
+}
+
+/// Which stack a connection belongs to.
+pub(crate) type PodKey = (SocketAddr, Load);
+
+/// A connection to a pod.
+pub(crate) struct PodConnection {
+    /// hyper's handle.
+    pub(crate) sender: SendRequest<RequestBody>,
+    /// It has carried a request before: the pod may close it at any moment.
+    pub(crate) reused: bool,
+}
+
+struct Idle {
+    sender: SendRequest<RequestBody>,
+    since: Instant,
+}
+
+/// One worker's idle connections.
+pub(crate) struct Pods {
+    stacks: RefCell<HashMap<PodKey, Vec<Idle>>>,
+    most: usize,
+    keep: Duration,
+    connect: Duration,
+}
+
+impl Pods {
+    pub(crate) fn new(timeouts: &Timeouts, limits: &Limits) -> Self {
+        Self {
+            stacks: RefCell::default(),
+            most: limits.idle_per_pod,
+            keep: timeouts.idle_pod,
+            connect: timeouts.connect_pod,
+        }
+    }
+
+    /// The freshest idle connection that is ready for a request.
+    fn take(&self, key: PodKey) -> Option<SendRequest<RequestBody>> {
+        let mut stacks = self.stacks.borrow_mut();
+        let stack = stacks.get_mut(&key)?;
+        let now = Instant::now();
+        let mut at = stack.len();
+        while at > 0 {
+            at -= 1;
+            let idle = &stack[at];
+            if now.duration_since(idle.since) > self.keep {
+                // Everything below is older still.
+                stack.drain(..=at);
+                return None;
+            }
+            if idle.sender.is_closed() {
+                stack.remove(at);
+            } else if idle.sender.is_ready() {
+                return Some(stack.remove(at).sender);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection whose answer has been read to its end.
+    pub(crate) fn put(&self, key: PodKey, sender: SendRequest<RequestBody>) {
+        if sender.is_closed() {
+            return;
+        }
+        let mut stacks = self.stacks.borrow_mut();
+        let stack = stacks.entry(key).or_default();
+        if stack.len() < self.most {
+            stack.push(Idle { sender, since: Instant::now() });
+        }
+    }
+
+    /// An idle connection, else a new one.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] or [`Failure::ConnectTimeout`].
+    pub(crate) async fn connection(&self, key: PodKey) -> Result<PodConnection, Failure> {
+        match self.take(key) {
+            Some(sender) => Ok(PodConnection { sender, reused: true }),
+            None => self.dial(key).await,
+        }
+    }
+
+    /// A new connection.
+    ///
+    /// # Errors
+    /// As [`Self::connection`].
+    pub(crate) async fn dial(&self, (address, load): PodKey) -> Result<PodConnection, Failure> {
+        let usual = pod_patience(Duration::ZERO);
+        let patience = match load {
+            Load::Small => usual,
+            Load::Bulk => Patience { unacked: STALLED_BODY, ..usual },
+        };
+        let tcp = connect(address, self.connect, patience).await.map_err(|error| failure(&error))?;
+        let (sender, driver) = Builder::new()
+            .max_headers(256)
+            .handshake(TokioIo::new(tcp))
+            .await
+            .map_err(|_| Failure::Refused)?;
+        tokio::task::spawn_local(async move {
+            // An error ends the request that meets it; here is nothing to add.
+            let _ = driver.with_upgrades().await;
+        });
+        Ok(PodConnection { sender, reused: false })
+    }
+
+    /// Drops what has been idle for too long.
+    pub(crate) fn sweep(&self) {
+        let now = Instant::now();
+        self.stacks.borrow_mut().retain(|_, stack| {
+            stack.retain(|idle| now.duration_since(idle.since) <= self.keep && !idle.sender.is_closed());
+            !stack.is_empty()
+        });
+    }
+}
+
+fn failure(error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+        _ => Failure::Refused,
+    }
+}

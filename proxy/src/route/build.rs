@@ -1,0 +1,348 @@
+//! From snapshots to routes: only what changed is built again.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use strait_catalog::{
+    Backend, ClusterId, ClusterView, Condition, Endpoint, Freshness, Gateway, Protocol, ServiceKey, ServiceView, Snapshot,
+};
+
+use super::lease::OnNodes;
+use super::place::Place;
+use super::service::{Address, Candidate, Class, ClusterRoute, ServiceRoute, Targets};
+use super::shares::MAX_CLUSTERS;
+use super::table::{RouteKey, RouteTable};
+use crate::health::{Registry, Target};
+
+/// What one snapshot changed.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Routes that were made, in no order.
+    pub made: Vec<Arc<ServiceRoute>>,
+    /// Routes that are no more.
+    pub gone: Vec<RouteKey>,
+}
+
+impl Changes {
+    /// True when the table is as it was.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.made.is_empty() && self.gone.is_empty()
+    }
+}
+
+/// A service as it was last built.
+#[derive(Debug)]
+struct Known {
+    view: Arc<ServiceView>,
+    ports: Vec<u16>,
+    on_nodes: OnNodes,
+}
+
+/// Another cluster's gateways as they were last built.
+#[derive(Debug)]
+struct Gateways {
+    listed: Vec<Gateway>,
+    freshness: Arc<Freshness>,
+    targets: Arc<Targets>,
+}
+
+/// The one writer of routes.
+#[derive(Debug)]
+pub struct Builder {
+    registry: Arc<Registry>,
+    services: HashMap<ServiceKey, Known>,
+    gateways: HashMap<ClusterId, Gateways>,
+    table: RouteTable,
+    doubt: bool,
+}
+
+impl Builder {
+    /// A builder that knows no service.
+    #[must_use]
+    pub fn new(registry: Arc<Registry>) -> Self {
+        Self {
+            registry,
+            services: HashMap::new(),
+            gateways: HashMap::new(),
+            table: RouteTable::default(),
+            doubt: false,
+        }
+    }
+
+    /// The routes as of the last snapshot.
+    #[must_use]
+    pub const fn table(&self) -> &RouteTable {
+        &self.table
+    }
+
+    /// True while readiness in the own cluster is in doubt: nothing on any node is ready any more.
+    #[must_use]
+    pub const fn readiness_in_doubt(&self) -> bool {
+        self.doubt
+    }
+
+    /// Takes a snapshot. Costs a pointer comparison a service, and work for those that changed.
+    pub fn apply(&mut self, snapshot: &Snapshot, now_ms: u64) -> Changes {
+        let clusters = self.update_gateways(snapshot, now_ms);
+        let mut dirty = self.changed_services(snapshot, &clusters);
+        if self.update_doubt(snapshot, &dirty) {
+            let on_nodes = |view: &ServiceView| view.backends.get(&snapshot.local).is_some_and(|b| !b.endpoints.is_empty());
+            dirty.extend(snapshot.services().filter(|(_, view)| on_nodes(view)).map(|(key, _)| key.clone()));
+        }
+        let mut changes = Changes::default();
+        for key in dirty {
+            self.replace(snapshot, &key, now_ms, &mut changes);
+        }
+        changes
+    }
+
+    /// Rebuilds the gateways of clusters where they changed; returns those clusters.
+    fn update_gateways(&mut self, snapshot: &Snapshot, now_ms: u64) -> HashSet<ClusterId> {
+        let mut changed: HashSet<ClusterId> =
+            self.gateways.keys().filter(|id| snapshot.cluster(id).is_none()).cloned().collect();
+        self.gateways.retain(|id, _| !changed.contains(id));
+        for view in snapshot.clusters().filter(|c| !c.local) {
+            let same = |known: &Gateways| {
+                known.listed == view.gateways && Arc::ptr_eq(&known.freshness, &view.freshness)
+            };
+            if !self.gateways.get(&view.id).is_some_and(same) {
+                changed.insert(view.id.clone());
+                let made = self.gateways_of(view, now_ms);
+                self.gateways.insert(view.id.clone(), made);
+            }
+        }
+        changed
+    }
+
+    /// Gateways on ready nodes; all of them when no node is said to be ready.
+    fn gateways_of(&self, view: &ClusterView, now_ms: u64) -> Gateways {
+        let any_ready = view.gateways.iter().any(|g| g.ready);
+        let mut addresses: Vec<&str> =
+            view.gateways.iter().filter(|g| g.ready || !any_ready).map(|g| g.address.as_str()).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        let number = self.registry.number(&view.id);
+        let candidate = |address: &str| {
+            let address: Arc<str> = address.into();
+            let target = Target::Gateway { cluster: view.id.clone(), address: address.clone() };
+            Candidate::new(self.registry.slot(&target, number, now_ms), Address::Gateway(address), Class::Ready)
+        };
+        Gateways {
+            listed: view.gateways.clone(),
+            freshness: view.freshness.clone(),
+            targets: Arc::new(Targets::new(addresses.into_iter().map(candidate).collect())),
+        }
+    }
+
+    fn changed_services(&self, snapshot: &Snapshot, clusters: &HashSet<ClusterId>) -> HashSet<ServiceKey> {
+        let stale = |key: &ServiceKey, view: &Arc<ServiceView>| match self.services.get(key) {
+            Some(known) if Arc::ptr_eq(&known.view, view) => view.backends.keys().any(|id| clusters.contains(id)),
+            _ => true,
+        };
+        let changed = snapshot.services().filter(|(key, view)| stale(key, view)).map(|(key, _)| key.clone());
+        let gone = self.services.keys().filter(|key| snapshot.service(key).is_none()).cloned();
+        changed.chain(gone).collect()
+    }
+
+    /// Counts endpoints on nodes again; true when the doubt came or went.
+    fn update_doubt(&mut self, snapshot: &Snapshot, dirty: &HashSet<ServiceKey>) -> bool {
+        for key in dirty {
+            let Some(view) = snapshot.service(key) else { continue };
+            let on_nodes = OnNodes::of(view.backends.get(&snapshot.local));
+            match self.services.get_mut(key) {
+                Some(known) => known.on_nodes = on_nodes,
+                None => {
+                    let view = Arc::new(ServiceView::default());
+                    self.services.insert(key.clone(), Known { view, ports: Vec::new(), on_nodes });
+                }
+            }
+        }
+        let present = self.services.iter().filter(|(key, _)| snapshot.service(key).is_some());
+        let doubt = present.map(|(_, known)| known.on_nodes).sum::<OnNodes>().in_doubt();
+        if doubt && !self.doubt {
+            tracing::warn!("no endpoint on any node of this cluster is ready: answers decide until one is");
+        }
+        std::mem::replace(&mut self.doubt, doubt) != doubt
+    }
+
+    fn replace(&mut self, snapshot: &Snapshot, key: &ServiceKey, now_ms: u64, changes: &mut Changes) {
+        let before = self.services.remove(key);
+        let view = snapshot.service(key);
+        let ports = view.map_or_else(Vec::new, |view| ports(view, &snapshot.local));
+        for port in before.iter().flat_map(|b| &b.ports).filter(|p| !ports.contains(p)) {
+            let gone = RouteKey { service: key.clone(), port: *port };
+            if let Some(route) = self.table.routes.remove(&gone) {
+                note_gone(&route, None, now_ms);
+            }
+            changes.gone.push(gone);
+        }
+        let Some(view) = view else { return };
+        for port in &ports {
+            let route_key = RouteKey { service: key.clone(), port: *port };
+            let old = self.table.routes.get(&route_key).cloned();
+            let route = Arc::new(self.route(snapshot, view, route_key.clone(), old.as_deref(), now_ms));
+            if let Some(old) = &old {
+                note_gone(old, Some(&route), now_ms);
+                void_reports(&route, before.as_ref().map(|b| &*b.view), view);
+            }
+            self.table.routes.insert(route_key, route.clone());
+            changes.made.push(route);
+        }
+        let on_nodes = OnNodes::of(view.backends.get(&snapshot.local));
+        self.services.insert(key.clone(), Known { view: view.clone(), ports, on_nodes });
+    }
+
+    fn route(
+        &self,
+        snapshot: &Snapshot,
+        view: &ServiceView,
+        key: RouteKey,
+        old: Option<&ServiceRoute>,
+        now_ms: u64,
+    ) -> ServiceRoute {
+        let usable: Vec<_> = view
+            .usable(&snapshot.local)
+            .into_iter()
+            .filter(|(_, backend)| backend.has_port(key.port, Protocol::Tcp))
+            .collect();
+        let (own, others): (Vec<_>, Vec<_>) = usable.into_iter().partition(|(id, _)| **id == snapshot.local);
+        let mut clusters = Vec::new();
+        for (id, backend) in own {
+            let targets = self.pods(&key, id, backend, old, now_ms);
+            clusters.push(self.cluster(id, true, targets, backend, old, snapshot));
+        }
+        for (id, backend) in others {
+            let targets = self.gateways.get(id).map_or_else(|| Arc::new(Targets::new(Vec::new())), |g| g.targets.clone());
+            clusters.push(self.cluster(id, false, targets, backend, old, snapshot));
+        }
+        if clusters.len() > MAX_CLUSTERS {
+            tracing::warn!(service = %key.service, clusters = clusters.len(), limit = MAX_CLUSTERS, "more clusters than a route holds: the last are not used");
+            clusters.truncate(MAX_CLUSTERS);
+        }
+        let inbound = old.map(|o| o.inbound.clone()).unwrap_or_default();
+        ServiceRoute::new(key, clusters, inbound)
+    }
+
+    fn cluster(
+        &self,
+        id: &ClusterId,
+        local: bool,
+        targets: Arc<Targets>,
+        backend: &Backend,
+        old: Option<&ServiceRoute>,
+        snapshot: &Snapshot,
+    ) -> ClusterRoute {
+        let place: Arc<Place> = old
+            .and_then(|o| o.clusters.iter().find(|c| c.id == *id))
+            .map(|c| c.place.clone())
+            .unwrap_or_default();
+        let (class, ready) = if local { own_class(&targets) } else { (remote_class(backend), backend.ready) };
+        ClusterRoute {
+            id: id.clone(),
+            number: self.registry.number(id),
+            local,
+            class,
+            ready,
+            place,
+            targets,
+            freshness: snapshot.cluster(id).map(|c| c.freshness.clone()).unwrap_or_default(),
+            link: self.registry.link(id),
+            due: AtomicU32::new(0),
+        }
+    }
+
+    /// The own cluster's pods that listen on the port, with what the slice says noted in their slots.
+    fn pods(
+        &self,
+        key: &RouteKey,
+        cluster: &ClusterId,
+        backend: &Backend,
+        old: Option<&ServiceRoute>,
+        now_ms: u64,
+    ) -> Arc<Targets> {
+        let number = self.registry.number(cluster);
+        let had_ready = old.and_then(ServiceRoute::local).is_some_and(|l| l.ready > 0);
+        let any_ready = backend.endpoints.iter().any(|e| e.condition == Condition::Ready);
+        let doubt = self.doubt && backend.terminating == 0;
+        let candidate = |endpoint: &Endpoint| {
+            let port = backend.target(endpoint, key.port, Protocol::Tcp)?;
+            let address = SocketAddr::new(endpoint.address, port);
+            let target = Target::Pod { service: key.service.clone(), address };
+            let slot = self.registry.slot(&target, number, now_ms);
+            if endpoint.condition == Condition::NotReady && !any_ready && !had_ready {
+                slot.expect();
+            }
+            let kept = doubt && slot.was_ready() && slot.in_good_standing();
+            if !kept {
+                slot.note_ready(endpoint.condition == Condition::Ready, had_ready, now_ms);
+            }
+            let class = match endpoint.condition {
+                Condition::NotReady if kept => Class::Ready,
+                condition => class(condition),
+            };
+            Some(Candidate::new(slot, Address::Pod(address), class))
+        };
+        Arc::new(Targets::new(backend.endpoints.iter().filter_map(candidate).collect()))
+    }
+}
+
+const fn class(condition: Condition) -> Class {
+    match condition {
+        Condition::Ready => Class::Ready,
+        Condition::ServingTerminating => Class::Leaving,
+        Condition::NotReady => Class::NotReady,
+        Condition::Terminating => Class::Gone,
+    }
+}
+
+fn own_class(targets: &Targets) -> (Class, u32) {
+    let best = targets.candidates.iter().map(|c| c.class).min().unwrap_or(Class::Gone);
+    let ready = targets.candidates.iter().filter(|c| c.class == Class::Ready).count();
+    (best, u32::try_from(ready).unwrap_or(u32::MAX))
+}
+
+/// Other clusters tell counts only.
+const fn remote_class(backend: &Backend) -> Class {
+    match (backend.ready, backend.serving, backend.total) {
+        (1.., ..) => Class::Ready,
+        (0, 1.., _) => Class::Leaving,
+        (0, 0, 1..) => Class::NotReady,
+        (0, 0, 0) => Class::Gone,
+    }
+}
+
+/// The TCP ports that need a route: those imported here, and those of the own Service, for the gateway.
+fn ports(view: &ServiceView, local: &ClusterId) -> Vec<u16> {
+    let imported = view.import.iter().flat_map(|i| &i.ports).filter(|p| p.protocol == Protocol::Tcp).map(|p| p.port);
+    let own = view.backends.get(local).into_iter().flat_map(|b| &b.ports);
+    let own = own.filter(|p| p.protocol() == Protocol::Tcp).filter_map(|p| u16::try_from(p.port).ok());
+    let mut ports: Vec<u16> = imported.chain(own).filter(|p| *p != 0).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
+/// Pods that left the route are no longer ready: when one comes back it starts anew.
+fn note_gone(old: &ServiceRoute, new: Option<&ServiceRoute>, now_ms: u64) {
+    let kept: HashSet<u64> = new
+        .and_then(ServiceRoute::local)
+        .map(|l| l.targets.candidates.iter().map(|c| c.slot.id()).collect())
+        .unwrap_or_default();
+    for candidate in old.local().iter().flat_map(|l| &l.targets.candidates) {
+        if !kept.contains(&candidate.slot.id()) {
+            candidate.slot.note_ready(false, false, now_ms);
+        }
+    }
+}
+
+/// Where another cluster's side changed, what its gateways reported before is void.
+fn void_reports(route: &ServiceRoute, before: Option<&ServiceView>, now: &ServiceView) {
+    for cluster in route.clusters.iter().filter(|c| !c.local) {
+        if before.and_then(|b| b.backends.get(&cluster.id)) != now.backends.get(&cluster.id) {
+            cluster.place.forget_reports();
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The guard of one attempt: counts it in and out, and takes what became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::load::LoadReport;
+use super::place::Place;
+use crate::health::{Outcome, Slot, Target};
+
+/// An error that another cluster's gateway made itself (`x-strait-error`): the link is alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelayedError {
+    /// It has no endpoint for the service: its capacity counts as 0 for a second, unless newer knowledge comes.
+    NoEndpoints,
+    /// It could not get an answer from its endpoints.
+    Failed,
+}
+
+/// One attempt on its way. In-flight counts fall when it is dropped.
+#[derive(Debug)]
+pub struct InFlight {
+    slot: Arc<Slot>,
+    place: Arc<Place>,
+}
+
+impl InFlight {
+    pub(crate) fn new(slot: Arc<Slot>, place: Arc<Place>) -> Self {
+        slot.enter();
+        place.enter();
+        Self { slot, place }
+    }
+
+    /// The target's slot.
+    #[must_use]
+    pub const fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+
+    /// A new connection to the target is up: ends an ejection that connects had caused, before any answer.
+    pub fn connected(&self, now_ms: u64) {
+        self.slot.connected(now_ms);
+    }
+
+    /// How the attempt ended: at the head of the answer, or at its failure. An error answer of a pod behind a gateway
+    /// says nothing against the link to that gateway and is counted for the cluster only.
+    pub fn record(&self, outcome: Outcome, now_ms: u64) {
+        let relayed = matches!(self.slot.target(), Target::Gateway { .. }) && outcome == Outcome::ServerError;
+        if relayed {
+            self.slot.connected(now_ms);
+        } else {
+            self.slot.record(outcome, now_ms);
+        }
+        let latency = if let Outcome::Success { latency } = outcome { latency } else { Duration::ZERO };
+        if !matches!(outcome, Outcome::Overloaded { .. }) {
+            self.place.note(outcome.is_success(), latency, now_ms);
+        }
+    }
+
+    /// The gateway answered with an error of its own after `latency`: a success of the link, a failure of the cluster.
+    pub fn relayed(&self, error: RelayedError, latency: Duration, now_ms: u64) {
+        self.slot.record(Outcome::Success { latency }, now_ms);
+        self.place.note(false, latency, now_ms);
+        if error == RelayedError::NoEndpoints {
+            self.place.note_empty(now_ms);
+            self.slot.wake();
+        }
+    }
+
+    /// Takes the load report of an answer.
+    pub fn load(&self, report: LoadReport, now_ms: u64) {
+        self.place.note_report(report, now_ms);
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.slot.leave();
+        self.place.leave();
+    }
+}

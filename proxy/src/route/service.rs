@@ -1,0 +1,236 @@
+//! The route of one port of one service.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use strait_catalog::{ClusterId, Freshness};
+
+use super::load::LoadReport;
+use super::place::Place;
+use super::shares::ShareCells;
+use super::table::RouteKey;
+use crate::balance::AliasTable;
+use crate::health::{ClusterNumber, Link, Slot, Usable};
+
+/// What the catalog allows a target to be used for, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// For every request.
+    Ready,
+    /// Serving while terminating: after a fresh success, and when no other cluster can.
+    Leaving,
+    /// Not ready: when nothing else is left.
+    NotReady,
+    /// Terminating, no longer serving: as a last resort.
+    Gone,
+}
+
+/// Where a target is dialled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A pod.
+    Pod(SocketAddr),
+    /// A gateway, `host:port`.
+    Gateway(Arc<str>),
+}
+
+/// One target of a route.
+#[derive(Debug)]
+pub struct Candidate {
+    /// Its state, shared with every route and worker.
+    pub slot: Arc<Slot>,
+    /// Where it is dialled.
+    pub address: Address,
+    /// What it may be used for.
+    pub class: Class,
+    /// Its weight, 1 by default.
+    pub weight: f32,
+    /// Weight × health as `f32` bits, as of the last tick.
+    effective: AtomicU32,
+}
+
+impl Candidate {
+    /// A target with its full weight.
+    #[must_use]
+    pub fn new(slot: Arc<Slot>, address: Address, class: Class) -> Self {
+        Self { slot, address, class, weight: 1.0, effective: AtomicU32::new(1.0_f32.to_bits()) }
+    }
+
+    /// Weight × health, as of the last tick.
+    #[must_use]
+    pub fn effective(&self) -> f32 {
+        f32::from_bits(self.effective.load(Ordering::Relaxed))
+    }
+}
+
+/// What one refresh of a set of targets found.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Totals {
+    /// Σ weight × health of those that are ready.
+    pub(crate) healthy: f64,
+    /// Σ weight of those that count as the cluster's capacity.
+    pub(crate) expected: f64,
+    /// Largest health of any: of a set of gateways one good one is enough.
+    pub(crate) best: f64,
+    /// How many are ready by the catalog.
+    pub(crate) ready: u32,
+    /// One that is due for probation.
+    pub(crate) due: Option<u32>,
+    /// Something still changes by itself.
+    pub(crate) unsettled: bool,
+}
+
+/// The targets of one cluster, with the alias table to draw from.
+#[derive(Debug)]
+pub struct Targets {
+    /// The targets.
+    pub candidates: Box<[Candidate]>,
+    pub(crate) alias: AliasTable,
+}
+
+impl Targets {
+    /// A set with equal chances until the first refresh.
+    #[must_use]
+    pub fn new(candidates: Vec<Candidate>) -> Self {
+        let alias = AliasTable::uniform(candidates.len());
+        Self { candidates: candidates.into(), alias }
+    }
+
+    /// Recomputes weights, in place, and the alias table when one of them moved by more than a hundredth.
+    #[expect(clippy::cast_possible_truncation, reason = "weights; positions below 2^32")]
+    pub(crate) fn refresh(&self, now_ms: u64) -> Totals {
+        let mut totals = Totals::default();
+        let mut moved = false;
+        for (at, c) in self.candidates.iter().enumerate() {
+            let health = if c.class == Class::Ready { c.slot.health(now_ms) } else { 0.0 };
+            let effective = f64::from(c.weight) * health;
+            let (old, new) = (c.effective(), effective as f32);
+            moved |= (old - new).abs() > 0.01 || (old > 0.0) != (new > 0.0);
+            c.effective.store(new.to_bits(), Ordering::Relaxed);
+            totals.healthy += effective;
+            totals.best = totals.best.max(health);
+            totals.ready += u32::from(c.class == Class::Ready);
+            if c.class <= Class::NotReady && c.class != Class::Leaving && (c.class == Class::Ready || c.slot.expected()) {
+                totals.expected += f64::from(c.weight);
+            }
+            if c.class == Class::Ready && totals.due.is_none() && c.slot.usable(now_ms) == Usable::Probation {
+                totals.due = Some(at as u32);
+            }
+            totals.unsettled |= c.slot.unsettled(now_ms);
+        }
+        if moved {
+            let weights: Vec<f32> = self.candidates.iter().map(Candidate::effective).collect();
+            self.alias.write(&weights);
+        }
+        totals
+    }
+}
+
+/// One cluster of a route.
+#[derive(Debug)]
+pub struct ClusterRoute {
+    /// Its id.
+    pub id: ClusterId,
+    /// Its number in this process.
+    pub number: ClusterNumber,
+    /// True for the daemon's own cluster: its targets are pods. Else they are gateways.
+    pub local: bool,
+    /// What its endpoints allow: the best class among them. Gateways do not tell single endpoints apart.
+    pub class: Class,
+    /// Ready endpoints, by the catalog.
+    pub ready: u32,
+    /// What is counted there.
+    pub place: Arc<Place>,
+    /// Its targets; gateways are shared by all routes.
+    pub targets: Arc<Targets>,
+    /// How old the knowledge of it is.
+    pub freshness: Arc<Freshness>,
+    /// The way to it.
+    pub link: Arc<Link>,
+    /// Which target is due for probation, plus one; [`TRICKLE`] for any; 0 for none.
+    pub(crate) due: AtomicU32,
+}
+
+/// Asks for one request to the cluster, whichever target.
+pub(crate) const TRICKLE: u32 = u32::MAX;
+
+/// The route of one port of one service: its clusters (the own one first, when it serves) and their shares.
+#[derive(Debug)]
+pub struct ServiceRoute {
+    /// Service and port.
+    pub key: RouteKey,
+    /// The clusters that have the port, at most [`MAX_CLUSTERS`](super::MAX_CLUSTERS).
+    pub clusters: Box<[ClusterRoute]>,
+    /// What is counted of requests that other clusters sent through this cluster's gateways.
+    pub inbound: Arc<Place>,
+    pub(crate) shares: ShareCells,
+    /// A bit for each cluster that wants one request out of turn.
+    pub(crate) due: AtomicU32,
+    pub(crate) panic: AtomicBool,
+    /// Above this many requests in flight the route sheds; `u32::MAX` when it does not.
+    pub(crate) shed_above: AtomicU32,
+}
+
+impl ServiceRoute {
+    pub(crate) fn new(key: RouteKey, clusters: Vec<ClusterRoute>, inbound: Arc<Place>) -> Self {
+        Self {
+            key,
+            shares: ShareCells::new(clusters.len()),
+            clusters: clusters.into(),
+            inbound,
+            due: AtomicU32::new(0),
+            panic: AtomicBool::new(false),
+            shed_above: AtomicU32::new(u32::MAX),
+        }
+    }
+
+    /// The own cluster's side, when it serves the port.
+    #[must_use]
+    pub fn local(&self) -> Option<&ClusterRoute> {
+        self.clusters.first().filter(|c| c.local)
+    }
+
+    /// Each cluster's share of the requests, 0–1.
+    #[must_use]
+    pub fn shares(&self) -> Vec<f64> {
+        self.shares.read()
+    }
+
+    /// True when less than half of all capacity is left: ejections for bad answers are then ignored.
+    #[must_use]
+    pub fn in_panic(&self) -> bool {
+        self.panic.load(Ordering::Relaxed)
+    }
+
+    /// This daemon's own requests in flight, to all clusters.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.clusters.iter().map(|c| c.place.in_flight()).sum()
+    }
+
+    /// True when a request should be answered 503 with `Retry-After` at once: there is a panic, and far more is in
+    /// flight than what is left could bear.
+    #[must_use]
+    pub fn shed(&self) -> bool {
+        let limit = self.shed_above.load(Ordering::Relaxed);
+        limit != u32::MAX && self.in_flight() + self.inbound.in_flight() > limit
+    }
+
+    /// What this cluster's gateway reports of its own endpoints.
+    #[must_use]
+    pub fn load_report(&self) -> LoadReport {
+        let Some(local) = self.local() else { return LoadReport::default() };
+        let capacity = local.targets.candidates.iter().map(Candidate::effective).sum();
+        LoadReport { ready: local.ready, capacity, in_flight: local.place.in_flight() + self.inbound.in_flight() }
+    }
+
+    /// Asks for one request to cluster `at`: to the target `due` minus one, or to any.
+    pub(crate) fn want(&self, at: usize, due: u32) {
+        if let Some(cluster) = self.clusters.get(at) {
+            cluster.due.store(due, Ordering::Relaxed);
+            self.due.fetch_or(1 << at, Ordering::Relaxed);
+        }
+    }
+}

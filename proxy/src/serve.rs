@@ -1,0 +1,130 @@
+//! One request of a client, from its head to the head of its answer. The stages stand in reading order.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use http::header::{self, HeaderValue};
+use http::{Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+
+use crate::attempt::{Held, Reply};
+use crate::body::{Finish, ResponseBody};
+use crate::client::{Busy, Visit};
+use crate::door::Door;
+use crate::exchange::{Lost, Scope, exchange};
+use crate::failure::{Asker, Kind, answer, is_grpc};
+use crate::hygiene::{SERVED_BY, clean_request, clean_response};
+use crate::outgoing::Outgoing;
+use crate::retry::{Counted, Failure};
+use crate::route::InFlight;
+use crate::tunnel;
+use crate::worker::Worker;
+
+/// The body of any answer.
+pub(crate) type Answer = ResponseBody<Passing>;
+
+/// What is held until an answer's body has ended.
+pub(crate) struct Passing {
+    worker: Rc<Worker>,
+    held: Held,
+    _flight: InFlight,
+    _under_way: UnderWay,
+}
+
+/// Counts of a request that is under way.
+pub(crate) struct UnderWay {
+    pub(crate) _request: Counted,
+    pub(crate) _busy: Option<Busy>,
+}
+
+impl Finish for Passing {
+    fn finish(self, whole: bool) {
+        if let (Held::Pod(key, sender), true) = (self.held, whole) {
+            self.worker.pods.put(key, sender);
+        }
+    }
+}
+
+/// Answers one request of a client.
+pub(crate) async fn serve(
+    worker: &Rc<Worker>,
+    door: &Rc<Door>,
+    visit: &Rc<Visit>,
+    request: Request<Incoming>,
+) -> Response<Answer> {
+    let began = Instant::now();
+    let version = request.version();
+    let grpc = is_grpc(request.headers());
+    let under_way = UnderWay { _request: worker.budget.request(), _busy: Some(visit.busy()) };
+    let gone = door.metrics.begin();
+    let result = serve_admitted(worker, door, visit, request).await;
+    let latency = began.elapsed();
+    gone.answered();
+    let mut response = match result {
+        Ok((reply, cluster)) => {
+            door.metrics.answered(&cluster, reply.response.status(), latency);
+            passed(worker, reply, under_way, |head| {
+                let name = HeaderValue::from_str(cluster.as_str()).expect("a cluster id is a DNS label");
+                head.headers.insert(SERVED_BY, name);
+                head.headers.append(header::VIA, visit.trace.via(Version::HTTP_11).clone());
+            })
+        }
+        Err(kind) => {
+            door.metrics.failed(kind, latency);
+            answer(kind, grpc, Asker::Client).map(ResponseBody::Own)
+        }
+    };
+    if worker.leaving() && version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Admission, header hygiene, body, route, attempts.
+async fn serve_admitted(
+    worker: &Rc<Worker>,
+    door: &Rc<Door>,
+    visit: &Rc<Visit>,
+    mut request: Request<Incoming>,
+) -> Result<(Reply, strait_catalog::ClusterId), Kind> {
+    if worker.budget.requests() as usize > worker.shared.limits.requests {
+        return Err(Kind::Overloaded);
+    }
+    let upgrade = request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
+    let (mut head, body) = request.into_parts();
+    let notes = clean_request(&mut head, worker.shared.limits.target_bytes).map_err(Kind::Request)?;
+    visit.trace.stamp(&mut head).map_err(Kind::Request)?;
+    let upgrade = upgrade.filter(|_| notes.upgrade.is_some());
+
+    let route = door.route(worker).ok_or(Kind::NoEndpoints)?;
+    if route.shed() {
+        return Err(Kind::Overloaded);
+    }
+    let reading = Outgoing::new(head, body, notes, upgrade, worker.shared.limits.replay_bytes);
+    let mut outgoing = match tokio::time::timeout(worker.shared.timeouts.request, reading).await {
+        Ok(read) => read.map_err(Failure::kind)?,
+        Err(_) => return Err(Kind::Timeout),
+    };
+    let (mut reply, cluster) =
+        exchange(worker, &route, Scope::Anywhere, &mut outgoing).await.map_err(|lost: Lost| lost.kind)?;
+    if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let client = outgoing.upgrade.take().ok_or(Kind::Broken)?;
+        tunnel::join(worker, client, hyper::upgrade::on(&mut reply.response));
+    }
+    Ok((reply, cluster))
+}
+
+/// An answer as it goes back: the head cleaned, the body passed through as it comes.
+pub(crate) fn passed(
+    worker: &Rc<Worker>,
+    reply: Reply,
+    under_way: UnderWay,
+    finish_head: impl FnOnce(&mut http::response::Parts),
+) -> Response<Answer> {
+    let Reply { response, flight, held } = reply;
+    let (mut head, body) = response.into_parts();
+    clean_response(&mut head);
+    finish_head(&mut head);
+    let passing = Passing { worker: worker.clone(), held, _flight: flight, _under_way: under_way };
+    Response::from_parts(head, ResponseBody::passed(body, passing))
+}

@@ -1,0 +1,74 @@
+//! What all workers share: the configuration, the registry of slots, the routes, the phase.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use strait_catalog::{ClusterId, Published};
+use strait_identity::Identity;
+use tokio::sync::watch;
+
+use crate::board::Board;
+use crate::config::{Limits, OnSync, ProxyConfig, Timeouts};
+use crate::health::Registry;
+use crate::route::RouteTable;
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Serving.
+    Running,
+    /// Still accepting, and asking every client to come back elsewhere.
+    Draining,
+    /// No new connections; what is left has until then.
+    Stopping(Instant),
+}
+
+/// Shared by workers and the handle.
+pub(crate) struct Shared {
+    pub(crate) local: ClusterId,
+    pub(crate) published: Published,
+    pub(crate) identity: Identity,
+    pub(crate) gateways: Vec<std::net::SocketAddr>,
+    pub(crate) on_sync: OnSync,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) limits: Limits,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) routes: Arc<ArcSwap<RouteTable>>,
+    pub(crate) board: Board,
+    pub(crate) phase: watch::Sender<Phase>,
+    /// This process's own random number, to spread daemons over gateways.
+    pub(crate) seed: u64,
+    origin: Instant,
+}
+
+impl Shared {
+    /// From the configuration, for that many workers.
+    pub(crate) fn new(
+        config: ProxyConfig,
+        workers: usize,
+        registry: Arc<Registry>,
+        routes: Arc<ArcSwap<RouteTable>>,
+    ) -> Self {
+        Self {
+            local: config.published.load().local.clone(),
+            published: config.published,
+            identity: config.identity,
+            gateways: config.gateways,
+            on_sync: config.on_sync,
+            timeouts: config.timeouts,
+            limits: config.limits,
+            registry,
+            routes,
+            board: Board::new(workers),
+            phase: watch::Sender::new(Phase::Running),
+            seed: fastrand::u64(..),
+            origin: config.origin,
+        }
+    }
+
+    /// Milliseconds on the daemon's monotonic clock.
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,157 @@
+//! One worker: a thread, its runtime, and everything that lives only there.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
+use rustls::ServerConfig;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use crate::board::Use;
+use crate::client;
+use crate::door::Door;
+use crate::gateway;
+use crate::links::Links;
+use crate::listen::{Listeners, OnAccept};
+use crate::metrics::Metrics;
+use crate::plan::plan;
+use crate::pods::Pods;
+use crate::quiet::Quiet;
+use crate::retry::Budget;
+use crate::route::RouteTable;
+use crate::shared::{Phase, Shared};
+
+/// How often a worker looks after its pools and failed listeners.
+const TICK: Duration = Duration::from_secs(1);
+/// Snapshots closer together than this are acted on together.
+const TOGETHER: Duration = Duration::from_millis(20);
+
+/// What a worker's connections and requests use. Single-threaded: cells, no locks.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) pods: Pods,
+    pub(crate) links: Links,
+    pub(crate) budget: Budget,
+    pub(crate) metrics: Metrics,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) clients: Rc<Cell<u32>>,
+    pub(crate) peers: Rc<Cell<u32>>,
+    pub(crate) handshake_log: Quiet,
+    server_tls: Arc<ServerConfig>,
+    rng: RefCell<fastrand::Rng>,
+    routes: RefCell<Cache<Arc<ArcSwap<RouteTable>>, Arc<RouteTable>>>,
+}
+
+impl Worker {
+    fn new(shared: Arc<Shared>) -> Rc<Self> {
+        Rc::new(Self {
+            pods: Pods::new(&shared.timeouts, &shared.limits),
+            links: Links::new(shared.clone()),
+            budget: Budget::default(),
+            metrics: Metrics::new(),
+            tasks: TaskTracker::new(),
+            phase: shared.phase.subscribe(),
+            clients: Rc::default(),
+            peers: Rc::default(),
+            handshake_log: Quiet::new(Duration::from_secs(10)),
+            server_tls: shared.identity.server_config(),
+            rng: RefCell::new(fastrand::Rng::new()),
+            routes: RefCell::new(Cache::new(shared.routes.clone())),
+            shared,
+        })
+    }
+
+    /// Runs something with the newest route table.
+    pub(crate) fn with_routes<T>(&self, f: impl FnOnce(&Arc<RouteTable>) -> T) -> T {
+        f(self.routes.borrow_mut().load())
+    }
+
+    /// Runs something with this worker's random numbers.
+    pub(crate) fn with_rng<T>(&self, f: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
+        f(&mut self.rng.borrow_mut())
+    }
+
+    /// The gateway's TLS configuration; it stays current by itself.
+    pub(crate) fn server_tls(&self) -> Arc<ServerConfig> {
+        self.server_tls.clone()
+    }
+
+    /// True from the start of a drain.
+    pub(crate) fn leaving(&self) -> bool {
+        *self.phase.borrow() != Phase::Running
+    }
+}
+
+/// Serves until the phase says stop, then until the last connection ended or the deadline.
+pub(crate) async fn work(index: usize, shared: Arc<Shared>) {
+    let worker = Worker::new(shared.clone());
+    let mut listeners = Listeners::default();
+    let mut snapshots = shared.published.subscribe();
+    let mut identity = shared.identity.changes();
+    let mut phase = shared.phase.subscribe();
+    let mut tick = tokio::time::interval(TICK);
+    let deadline = loop {
+        reconcile(index, &worker, &mut listeners);
+        tokio::select! {
+            changed = snapshots.changed() => {
+                if changed.is_err() {
+                    // The catalog is gone with its process; the last snapshot serves on.
+                    tokio::time::sleep(TICK).await;
+                }
+                tokio::time::sleep(TOGETHER).await;
+            }
+            _ = identity.changed() => {}
+            _ = tick.tick() => worker.pods.sweep(),
+            _ = phase.changed() => {}
+        }
+        if let Phase::Stopping(deadline) = *phase.borrow_and_update() {
+            break deadline;
+        }
+    };
+    listeners.close();
+    // Accept loops empty their queues in this turn of the runtime, before the tracker is closed.
+    tokio::task::yield_now().await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    worker.tasks.close();
+    let ended = tokio::time::timeout_at(deadline.into(), worker.tasks.wait()).await;
+    if ended.is_err() {
+        tracing::info!(worker = index, left = worker.tasks.len(), "connections were cut at the deadline");
+    }
+    worker.links.stop();
+}
+
+fn reconcile(index: usize, worker: &Rc<Worker>, listeners: &mut Listeners) {
+    let shared = &worker.shared;
+    let snapshot = shared.published.load();
+    let (imports, clashes) = plan(&snapshot);
+    for (address, purpose) in clashes {
+        tracing::warn!(%address, service = %purpose.service, port = purpose.port,
+            "two imported ports ask for one listener; this one does not get it");
+    }
+    let mut wanted: BTreeMap<SocketAddr, Use> = imports.into_iter().map(|(a, p)| (a, Use::Import(p))).collect();
+    if shared.identity.leaf().is_some() {
+        wanted.extend(shared.gateways.iter().map(|address| (*address, Use::Gateway)));
+    }
+    listeners.reconcile(&wanted, shared.timeouts.unbind_grace, |usage| door(worker, usage));
+    worker.links.reconcile(&snapshot);
+    shared.board.write(index, snapshot.number, listeners.states());
+}
+
+/// What happens to the connections of a listener.
+fn door(worker: &Rc<Worker>, usage: &Use) -> OnAccept {
+    let worker = worker.clone();
+    match usage {
+        Use::Import(purpose) => {
+            let door = Rc::new(Door::new(purpose, &worker));
+            Rc::new(move |tcp, peer| client::welcome(&worker, &door, tcp, peer))
+        }
+        Use::Gateway => Rc::new(move |tcp, peer| gateway::welcome(&worker, tcp, peer)),
+    }
+}

@@ -1,0 +1,11 @@
+//! The data plane over real loopback sockets: real pods, real gateways, real mTLS.
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+mod client;
+mod failover;
+mod gateway;
+mod local;
+mod pod;
+mod relay;
+mod rules;
+mod site;

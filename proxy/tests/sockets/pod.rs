@@ -1,0 +1,119 @@
+//! A pod: a real HTTP/1.1 server on a loopback address, which can be killed as pods are.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::task::{AbortHandle, JoinSet};
+
+type Body = BoxBody<Bytes, hyper::Error>;
+
+/// A running pod. Dropping it closes its sockets at once.
+pub struct Pod {
+    pub requests: Arc<AtomicU32>,
+    pub connections: Arc<AtomicU32>,
+    task: AbortHandle,
+}
+
+impl Pod {
+    pub async fn start(address: SocketAddr, name: &str) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(address).unwrap();
+        let listener = socket.listen(1024).unwrap();
+        let (requests, connections) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let run = run(listener, name.to_owned(), requests.clone(), connections.clone());
+        let task = tokio::spawn(run).abort_handle();
+        Self { requests, connections, task }
+    }
+
+    pub fn count(&self) -> u32 {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn run(listener: TcpListener, name: String, requests: Arc<AtomicU32>, connections: Arc<AtomicU32>) {
+    let mut open = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        connections.fetch_add(1, Ordering::SeqCst);
+        let (name, requests) = (name.clone(), requests.clone());
+        let service = service_fn(move |request| {
+            requests.fetch_add(1, Ordering::SeqCst);
+            let name = name.clone();
+            async move { Ok::<_, Infallible>(answer(&name, request).await) }
+        });
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new());
+        open.spawn(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    }
+}
+
+async fn answer(name: &str, mut request: Request<Incoming>) -> Response<Body> {
+    let text = |text: String| Full::from(text).map_err(|never: Infallible| match never {}).boxed();
+    match request.uri().path() {
+        "/slow" => {
+            let ms = request.uri().query().unwrap().parse().unwrap();
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            Response::new(text(name.to_owned()))
+        }
+        "/echo" => Response::new(request.into_body().boxed()),
+        "/head" => {
+            let head: String =
+                request.headers().iter().map(|(n, v)| format!("{n}: {}\n", v.to_str().unwrap())).collect();
+            let mut response = Response::new(text(format!("{} {}\n{head}", request.method(), request.uri())));
+            response.headers_mut().insert("x-strait-served-by", "a liar".parse().unwrap());
+            response.headers_mut().insert("x-strait-error", "a liar".parse().unwrap());
+            response.headers_mut().insert("connection", "x-private".parse().unwrap());
+            response.headers_mut().insert("x-private", "1".parse().unwrap());
+            response
+        }
+        "/shout" => {
+            let upgrade = hyper::upgrade::on(&mut request);
+            tokio::spawn(async move {
+                let mut io = TokioIo::new(upgrade.await.unwrap());
+                let mut word = [0; 5];
+                while io.read_exact(&mut word).await.is_ok() {
+                    word.make_ascii_uppercase();
+                    io.write_all(&word).await.unwrap();
+                }
+            });
+            Response::builder()
+                .status(StatusCode::SWITCHING_PROTOCOLS)
+                .header("connection", "upgrade")
+                .header("upgrade", "shout")
+                .body(text(String::new()))
+                .unwrap()
+        }
+        "/refuse-body" => {
+            Response::builder().status(StatusCode::EXPECTATION_FAILED).body(text("no".to_owned())).unwrap()
+        }
+        path if path.starts_with("/status/") => {
+            let status: u16 = path["/status/".len()..].parse().unwrap();
+            Response::builder().status(status).body(text(name.to_owned())).unwrap()
+        }
+        _ => {
+            // Reads what came, so that the connection can be kept.
+            let _ = request.into_body().collect().await;
+            Response::new(text(name.to_owned()))
+        }
+    }
+}
