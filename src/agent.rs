@@ -40,6 +40,8 @@ pub struct Agent {
     proxy: Arc<Proxy>,
     dns: DnsHandle,
     tasks: TaskTracker,
+    /// Ends the sync sessions; they live on the proxy's threads, so before those.
+    sync_stop: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -50,7 +52,7 @@ impl Agent {
     /// When an address cannot be bound, or the source file is not good at the start.
     pub async fn start(args: AgentArgs, metrics: PrometheusHandle) -> anyhow::Result<Self> {
         let (tasks, stop, readiness) = (TaskTracker::new(), CancellationToken::new(), Readiness::default());
-        let origin = Instant::now();
+        let (origin, sync_stop) = (Instant::now(), stop.child_token());
         let published = Published::new(args.cluster.clone());
         let (identity, identity_state) = identity(&args, &tasks, &stop);
 
@@ -66,7 +68,7 @@ impl Agent {
                 members: members::follow(&published, args.gateway_listen.port(), &tasks, &stop),
             },
             &tasks,
-            stop.clone(),
+            sync_stop.clone(),
         );
         let dns = DnsServer::start(dns_config(&args, &published), &tasks, stop.clone())
             .with_context(|| format!("DNS on {:?} (--dns-listen)", args.dns_listen))?;
@@ -88,7 +90,7 @@ impl Agent {
             .await
             .with_context(|| format!("admin on {} (--admin-listen)", args.admin_listen))?;
         tracing::info!(cluster = %args.cluster, node = args.node, version = env!("CARGO_PKG_VERSION"), "serving");
-        Ok(Self { args, published, readiness, proxy, dns, tasks, stop })
+        Ok(Self { args, published, readiness, proxy, dns, tasks, sync_stop, stop })
     }
 
     /// The snapshots it publishes.
@@ -125,6 +127,7 @@ impl Agent {
         self.proxy.drain();
         let _ = abort.run_until_cancelled(tokio::time::sleep(self.args.drain_delay)).await;
         let patience = if abort.is_cancelled() { Duration::ZERO } else { self.args.drain_timeout };
+        self.sync_stop.cancel();
         self.proxy.stop(patience).await;
         self.stop.cancel();
         self.tasks.close();
@@ -187,6 +190,7 @@ fn start_proxy(
     config.gateways = vec![args.gateway_listen];
     config.workers = std::num::NonZeroUsize::new(args.workers);
     config.timeouts.request = args.request_timeout;
+    config.timeouts.failback_ramp = args.failback_ramp;
     config.origin = origin;
     Ok(Proxy::start(config)?)
 }

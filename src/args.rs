@@ -27,9 +27,9 @@ pub struct Arguments {
 /// How to log.
 #[derive(Clone, Debug, Args)]
 pub struct Logging {
-    /// Which log lines: a level, or `target=level,...`
-    #[arg(long, env = "STRAIT_LOG", default_value = "info", global = true)]
-    pub log: String,
+    /// Which log lines: a level, or `target=level,...`; info for daemons, error for the demo
+    #[arg(long, env = "STRAIT_LOG", global = true)]
+    pub log: Option<String>,
     /// How log lines look
     #[arg(long, env = "STRAIT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, global = true)]
     pub log_format: LogFormat,
@@ -63,6 +63,17 @@ pub enum Command {
     Coredns(command::coredns::CorednsArgs),
     /// Print Strait's own CustomResourceDefinitions as YAML
     Crds(command::crds::CrdsArgs),
+}
+
+impl Command {
+    /// The log level of a command that was not told one: the demo's faults are meant, so their warnings are noise.
+    #[must_use]
+    pub const fn log_level(&self) -> &'static str {
+        match self {
+            Self::Demo(_) => "error",
+            _ => "info",
+        }
+    }
 }
 
 /// Where the daemon learns its own cluster's state.
@@ -134,6 +145,10 @@ pub struct AgentArgs {
     /// After the drain delay, how long requests in flight may still take
     #[arg(long, env = "STRAIT_DRAIN_TIMEOUT", default_value = "20s", value_parser = duration)]
     pub drain_timeout: Duration,
+    /// How long the way back to the own cluster takes after a first failover, from nothing to all; flapping makes it
+    /// longer, up to ten times
+    #[arg(long, env = "STRAIT_FAILBACK_RAMP", default_value = "30s", value_parser = duration)]
+    pub failback_ramp: Duration,
     /// The longest a proxied request may wait for its answer to begin
     #[arg(long, env = "STRAIT_REQUEST_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub request_timeout: Duration,

@@ -8,7 +8,7 @@ use strait::{command, telemetry};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    telemetry::logging(&arguments.logging);
+    telemetry::logging(&arguments.logging, arguments.command.log_level());
     match command::run(arguments.command) {
         Ok(code) => code,
         Err(error) => {

@@ -1,5 +1,6 @@
 //! Logs and metrics of the process.
 
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -14,19 +15,21 @@ const SECONDS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
-/// Starts logging to standard error. A filter that does not parse falls back to `info` and says so.
-pub fn logging(args: &Logging) {
-    let parsed = EnvFilter::try_new(&args.log);
+/// Starts logging to standard error, at the level `otherwise` when none was asked for. A filter that does not parse falls back to `info` and says so.
+pub fn logging(args: &Logging, otherwise: &str) {
+    let wanted = args.log.as_deref().unwrap_or(otherwise);
+    let parsed = EnvFilter::try_new(wanted);
     let bad = parsed.as_ref().err().map(ToString::to_string);
     let filter = parsed.unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = lines.with_ansi(std::io::stderr().is_terminal());
     let started = match args.log_format {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().try_init(),
     };
     if started.is_ok() {
         if let Some(error) = bad {
-            tracing::warn!(filter = args.log, error, "--log does not parse; logging at info");
+            tracing::warn!(filter = wanted, error, "--log does not parse; logging at info");
         }
     }
 }

@@ -23,21 +23,12 @@ pub(crate) fn project(record: &Record, audience: Audience) -> Record {
     }
 }
 
-/// The names of services with a live export among a cluster's records decide which others are shown.
+/// The names of services with a live export among a cluster's records decide which others are shown. It holds for
+/// tombstones as well: were only deletions told while a service is not exported, the other side would hold a state
+/// with holes, which a lagging sibling's export could bring to light as an emptiness that never was. All of them are
+/// told with the next export.
 pub(crate) fn shown(record: &Record, audience: Audience, exported: impl Fn(&str) -> bool) -> bool {
-    if audience == Audience::Sibling {
-        return true;
-    }
-    match record.key().kind {
-        Kind::SERVICE => exported(&record.key().name),
-        Kind::SLICE => record.key().name.rsplit_once('/').is_some_and(|(service, _)| exported(service)),
-        _ => true,
-    }
-}
-
-/// Deletions travel to everyone who may have seen the record alive: parts of a service only where the service is
-/// or was exported, so that names that were never exported stay at home.
-pub(crate) fn tombstone_shown(record: &Record, audience: Audience, ever_exported: impl Fn(&str) -> bool) -> bool {
-    let hidden = audience == Audience::Remote && matches!(record.key().kind, Kind::SERVICE | Kind::SLICE);
-    !hidden || ever_exported(record.key().group())
+    audience == Audience::Sibling
+        || !matches!(record.key().kind, Kind::SERVICE | Kind::SLICE)
+        || exported(record.key().group())
 }

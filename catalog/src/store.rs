@@ -7,13 +7,15 @@ use crate::freshness::Freshness;
 use crate::import::Import;
 use crate::name::{ClusterId, ServiceKey};
 use crate::peer::Peer;
-use crate::projection::{Audience, project, shown, tombstone_shown};
+use crate::projection::{Audience, project, shown};
 use crate::record::{Key, Kind, Record};
 use crate::snapshot::Snapshot;
 use crate::version::Version;
 
 mod build;
 mod shelf;
+#[cfg(test)]
+mod tests;
 
 use shelf::Shelf;
 
@@ -190,6 +192,7 @@ impl Catalog {
             peers.into_iter().filter(|p| p.cluster != self.local).map(|p| (p.cluster.clone(), p)).collect();
         let gone: Vec<_> =
             self.shelves.keys().filter(|c| **c != self.local && !peers.contains_key(*c)).cloned().collect();
+        let forgotten = !gone.is_empty();
         for cluster in gone {
             self.touch_services_of(&cluster);
             self.shelves.remove(&cluster);
@@ -200,7 +203,7 @@ impl Catalog {
                 self.touch_services_of(cluster);
             }
         }
-        self.dirty_clusters |= self.peers != peers;
+        self.dirty_clusters |= forgotten || self.peers != peers;
         self.peers = peers;
     }
 
@@ -225,8 +228,8 @@ impl Catalog {
         self.shelves.get(&key.cluster)?.get(key)
     }
 
-    /// One stored record as the audience may see it; `None` when it is not held or not shown. Tombstones are shown,
-    /// so that deletions travel; to other clusters those of a service's parts only where it is or was exported.
+    /// One stored record as the audience may see it, tombstones included; `None` when it is not held or not shown.
+    /// To other clusters the parts of a service are shown, dead or alive, while it is exported.
     #[must_use]
     pub fn seen_by(&self, key: &Key, audience: Audience) -> Option<Record> {
         self.projected(key, audience).and_then(|(record, shown)| shown.then_some(record))
@@ -237,11 +240,7 @@ impl Catalog {
     pub fn projected(&self, key: &Key, audience: Audience) -> Option<(Record, bool)> {
         let shelf = self.shelves.get(&key.cluster)?;
         let record = shelf.get(key)?;
-        let shown = if record.is_tombstone() {
-            tombstone_shown(record, audience, |name| shelf.ever_exported(name))
-        } else {
-            shown(record, audience, |name| shelf.exports(name))
-        };
+        let shown = shown(record, audience, |name| shelf.exports(name));
         Some((project(record, audience), shown))
     }
 
@@ -261,26 +260,27 @@ impl Catalog {
         })
     }
 
-    /// Everything that has to be looked at again when this key changed: an export shows or hides its service.
+    /// Everything that has to be looked at again when this key changed: an export shows or hides its service, the
+    /// tombstones of its parts included.
     #[must_use]
     pub fn related(&self, key: &Key) -> Vec<Key> {
         let mut keys = vec![key.clone()];
-        if key.kind == Kind::EXPORT
-            && let Some(shelf) = self.shelves.get(&key.cluster)
-        {
-            let service = shelf.live_at(Kind::SERVICE, &key.name).into_iter();
-            keys.extend(service.chain(shelf.slices(&key.name)).map(|r| r.key().clone()));
+        if key.kind == Kind::EXPORT {
+            keys.extend(self.parts(&key.cluster, &key.name).into_iter().filter(|part| part != key));
         }
         keys
     }
 
     /// The answer to a peer that lists a record of this cluster which is not held here: a tombstone at the version
-    /// the peer has, if the own source has seen that far; else `None`, since the peer may be ahead.
+    /// up to which the own source has seen that kind, as a list at that version would give; `None` when it has not
+    /// seen as far as the version the peer holds, since the peer may be ahead.
     #[must_use]
     pub fn absence(&self, key: &Key, version: Version) -> Option<Record> {
-        let far_enough = self.synced && self.progress.get(&key.kind).is_some_and(|seen| *seen >= version);
-        (key.cluster == self.local && self.get(key).is_none() && far_enough)
-            .then(|| Record::tombstone(key.clone(), version))
+        if !self.synced || key.cluster != self.local || self.get(key).is_some() {
+            return None;
+        }
+        let seen = self.progress.get(&key.kind).filter(|seen| **seen >= version)?;
+        Some(Record::tombstone(key.clone(), *seen))
     }
 
     /// Every key held of a cluster, tombstones included.
@@ -325,6 +325,12 @@ impl Catalog {
             }
         }
         forgotten
+    }
+
+    /// The newest snapshot made.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.clone()
     }
 
     /// True when something changed since the last [`Self::publish`].

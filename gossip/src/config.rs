@@ -57,6 +57,9 @@ pub struct Member {
     pub ready: bool,
 }
 
+/// See [`SyncConfig::on_peers`].
+pub type PeersHook = Box<dyn Fn(&[Peer]) + Send>;
+
 /// Settings of the control task.
 pub struct SyncConfig {
     /// This daemon's id within its cluster.
@@ -73,7 +76,7 @@ pub struct SyncConfig {
     /// own cluster's heads, so that others see an API server that fell silent.
     pub source_age_ms: Box<dyn Fn() -> u64 + Send>,
     /// Called with every new list of peers before sessions to them are dialled: the place to update trusted roots.
-    pub on_peers: Box<dyn Fn(&[Peer]) + Send>,
+    pub on_peers: PeersHook,
     /// Seed of jitter and choices; a random number in production.
     pub seed: u64,
 }

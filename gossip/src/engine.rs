@@ -185,11 +185,11 @@ impl Engine {
         self.catalog.set_peers(peers);
         let local = self.catalog.local().clone();
         let known = |c: &ClusterId| *c == local || self.catalog.peers().contains_key(c);
-        self.tallies.retain(&known);
+        self.tallies.retain(known);
         self.knowledge.retain(|c, _| known(c));
         let strangers: Vec<_> = self.links.iter().filter(|(_, l)| !known(&l.peer)).map(|(id, _)| *id).collect();
         for link in self.links.values_mut() {
-            link.retain_clusters(&known);
+            link.retain_clusters(known);
         }
         for id in strangers {
             self.close(id, CloseReason::NotAPeer);
@@ -320,6 +320,13 @@ impl Engine {
         let mut fresh = Tallies::new(self.catalog.local().clone());
         fresh.rebuild(&self.catalog);
         self.tallies.same_sets(&fresh)
+    }
+
+    /// Hash and count of the own records as siblings see them; for tests.
+    #[cfg(any(test, feature = "sim"))]
+    #[must_use]
+    pub fn own_fingerprint(&self) -> (u64, usize) {
+        self.tallies.get(self.catalog.local(), Audience::Sibling).map_or((0, 0), |t| (t.hash(), t.count()))
     }
 
     /// Hash and count of the records of a cluster, in the projection for other clusters; for tests.

@@ -25,9 +25,11 @@ pub mod engine;
 pub mod frame;
 mod metrics;
 mod session;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 mod status;
 pub mod topology;
 
-pub use config::{DaemonId, Member, SyncConfig, SyncParts};
+pub use config::{DaemonId, Member, PeersHook, SyncConfig, SyncParts};
 pub use driver::{SyncHandle, start};
 pub use status::{Direction, OwnStatus, PeerStatus, SessionStatus, SyncStatus};

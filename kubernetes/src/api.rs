@@ -7,9 +7,9 @@
 mod cluster_peer;
 mod cluster_property;
 mod names;
+mod served;
 mod service_export;
 mod service_import;
-mod served;
 
 pub use cluster_peer::{ClusterPeer, ClusterPeerSpec, ClusterPeerStatus};
 pub use cluster_property::{
@@ -21,8 +21,7 @@ pub use names::{
 };
 pub use served::{ABOUT_GROUP, MCS_GROUP, ServedVersion};
 pub use service_export::{
-    EXPORT_CONFLICT, EXPORT_READY, EXPORT_VALID, ServiceExport, ServiceExportSpec, ServiceExportStatus,
-    export_reason,
+    EXPORT_CONFLICT, EXPORT_READY, EXPORT_VALID, ServiceExport, ServiceExportSpec, ServiceExportStatus, export_reason,
 };
 pub use service_import::{
     ClusterStatus, IMPORT_READY, ImportedPort, ServiceImport, ServiceImportSpec, ServiceImportStatus,

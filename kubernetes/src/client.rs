@@ -43,7 +43,7 @@ pub enum ClientError {
 /// A client of the API server: of the named kubeconfig context, or, without one, of the cluster this pod runs in,
 /// or else of the kubeconfig's current context.
 ///
-/// It calls itself `strait/VERSION`, gives up connecting after 5 s and reading after 75 s of silence, so that an API
+/// Every answer is handed on as it is: nothing is repeated behind the caller's back. It calls itself `strait/VERSION`, gives up connecting after 5 s and reading after 75 s of silence, so that an API
 /// server behind a black hole is noticed.
 ///
 /// # Errors
@@ -78,6 +78,9 @@ fn tune(config: &mut Config) {
     config.read_timeout = Some(READ);
     // Otherwise the time a pooled connection stood idle would count against its next answer.
     config.reset_reader_on_write = true;
+    // kube would hide 429, 503 and 504 behind up to 15 repetitions, and with them what they mean: a watch from a
+    // revision that a restored etcd has not reached is answered 504. Whoever asks here tries again by a plan of its own.
+    config.default_retry = false;
     let agent = http::HeaderValue::from_static(concat!("strait/", env!("CARGO_PKG_VERSION")));
     config.headers.push((http::header::USER_AGENT, agent));
 }

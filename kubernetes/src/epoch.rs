@@ -86,10 +86,8 @@ mod tests {
 
     #[test]
     fn an_unreadable_epoch_is_none() {
-        let map = |text: &str| ConfigMap {
-            data: Some([(KEY.to_owned(), text.to_owned())].into()),
-            ..ConfigMap::default()
-        };
+        let map =
+            |text: &str| ConfigMap { data: Some([(KEY.to_owned(), text.to_owned())].into()), ..ConfigMap::default() };
         assert_eq!(read_epoch(&map("7")), Some(7));
         assert_eq!(read_epoch(&map(" 7\n")), Some(7));
         for bad in ["", "-1", "seven", "99999999999999999999999"] {

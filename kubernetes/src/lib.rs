@@ -25,5 +25,6 @@ pub use metrics::describe as describe_metrics;
 
 pub mod controller;
 pub mod coredns;
+pub mod join;
 pub mod lease;
 pub mod manifest;

@@ -37,7 +37,7 @@ pub(crate) enum Restart {
     Ended,
     /// It neither spoke nor ended in time: a half-dead connection.
     Stalled,
-    /// It broke.
+    /// It broke, or was closed before its time.
     Failed,
 }
 

@@ -29,9 +29,14 @@
 //! - **A relist that removes more than half** of a kind's objects (and more than one) is read again after a pause,
 //!   and only the second list counts.
 //! - **Revisions that go back** mean a restored etcd. Nothing of such a list is passed on, since all of it would look
-//!   older than what is known; it is reported and tried again until the epoch was raised ([`crate::epoch`]).
+//!   older than what is known; it is reported and tried again until the epoch was raised ([`crate::epoch`]). An API
+//!   server accepts a watch from a revision that it has not reached, and then says nothing until it has; so after a
+//!   watch that did not end by itself the server's revision is asked for before the next one. What cannot be noticed:
+//!   a server that was restored and has passed the old revision before it was reached again.
 //! - **Objects that cannot be read or used** are left out, counted and named, alone. An object without an integer
 //!   `resourceVersion` is another matter: then the server's revisions are no clock, and the whole kind is refused.
+//! - **By name where one object is meant**: the two ConfigMaps are watched by field selector, so that the agent's
+//!   role can name them.
 //! - **Not one byte before the first list**: each kind starts with one complete list, so the catalog can tell when it
 //!   has everything ([`SourceStatus::wait_synced`]).
 
@@ -105,6 +110,9 @@ pub async fn run(
     status: SourceStatus,
     stop: CancellationToken,
 ) {
+    // Of one's own: when nobody receives, the watches end, and nothing else.
+    let stop = stop.child_token();
+    let _ended_with_this = stop.clone().drop_guard();
     let epoch = EpochCell::new(config.epoch);
     let tracker = TaskTracker::new();
     let cycle = |watched| Cycle::new(watched, &client, &config.server, &tx, &status, &epoch);
@@ -129,7 +137,7 @@ fn spawn<F: follow::Follow>(tracker: &TaskTracker, stop: &CancellationToken, cyc
         // Nothing of a cycle needs to be cleaned up: it only reads.
         tokio::select! {
             () = stop.cancelled() => {}
-            // Nobody receives any more: then the other cycles have no use either.
+            // Nobody receives any more, so the other cycles have no use either.
             () = cycle.run(follow) => stop.cancel(),
         }
     });

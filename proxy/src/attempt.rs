@@ -1,5 +1,6 @@
 //! One attempt: at a pod, or through another cluster's gateway.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -23,8 +24,8 @@ use crate::worker::Worker;
 pub(crate) enum Held {
     /// To a pod; goes back to its stack.
     Pod(PodKey, SendRequest<RequestBody>),
-    /// A stream's seat on a link.
-    Gateway(#[expect(dead_code, reason = "held for its drop")] Seat),
+    /// A stream's seat on an HTTP/2 connection.
+    Stream(#[expect(dead_code, reason = "held for its drop")] Seat),
 }
 
 /// The head of an answer, with what must be held until its body has ended.
@@ -102,6 +103,7 @@ pub(crate) async fn attempt(
 ) -> Result<Reply, Failure> {
     let begun = Try { worker, flight: Some(choice.begin()), began: Instant::now() };
     match choice.target {
+        TargetRef::Pod(address) if request.h2c => to_h2c_pod(worker, begun, address, request, touched).await,
         TargetRef::Pod(address) => {
             let load = if request.bulky() { Load::Bulk } else { Load::Small };
             to_pod(worker, begun, (address, load), request, touched).await
@@ -168,6 +170,47 @@ fn pod_failure(error: &hyper::Error, request: &Outgoing) -> Failure {
     }
 }
 
+async fn to_h2c_pod(
+    worker: &Rc<Worker>,
+    begun: Try<'_>,
+    address: SocketAddr,
+    request: &mut Outgoing,
+    touched: &mut bool,
+) -> Result<Reply, Failure> {
+    let seat = match worker.h2c.seat(address, &worker.shared.timeouts).await {
+        Ok((seat, true)) => {
+            begun.flight().connected(worker.shared.now_ms());
+            seat
+        }
+        Ok((seat, false)) => seat,
+        Err(failure) => return Err(begun.failed(failure)),
+    };
+    let message = match request.for_h2c_pod() {
+        Ok(message) => message,
+        Err(refused) => return Err(begun.failed(Failure::Gateway { kind: Kind::Request(refused), touched: false })),
+    };
+    let mut error = match seat.line().sender().try_send_request(message).await {
+        Ok(response) => {
+            *touched = true;
+            let outcome = outcome(response.status(), response.headers(), begun.began.elapsed());
+            let flight = begun.answered(outcome);
+            return Ok(Reply { response, flight, held: Held::Stream(seat) });
+        }
+        Err(error) => error,
+    };
+    if let Some(message) = error.take_message() {
+        request.take_back(message);
+        return Err(begun.failed(Failure::Stale));
+    }
+    let failure = stream_failure(error.error(), seat.line().is_dead());
+    *touched |= !failure.untouched();
+    if failure == Failure::LinkDead {
+        // Nobody else tells a pod's slot.
+        begun.note(begun.flight(), Outcome::LinkDead);
+    }
+    Err(begun.failed(failure))
+}
+
 async fn through_gateway(
     begun: Try<'_>,
     seat: Seat,
@@ -202,7 +245,7 @@ fn judge(begun: Try<'_>, seat: Seat, response: Response<Incoming>, touched: &mut
     let Some(word) = response.headers().get(ERROR) else {
         *touched = true;
         let flight = begun.answered(outcome(response.status(), response.headers(), latency));
-        return Ok(Reply { response, flight, held: Held::Gateway(seat) });
+        return Ok(Reply { response, flight, held: Held::Stream(seat) });
     };
     let kind = Kind::of_word(word);
     // A gateway that does not say may have reached a pod.

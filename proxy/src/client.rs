@@ -79,7 +79,7 @@ pub(crate) fn welcome(worker: &Rc<Worker>, door: &Rc<Door>, tcp: TcpStream, peer
         let _counted = counted;
         let _gauge = worker.metrics.client();
         match door.speech {
-            Speech::Http => converse(worker, door, tcp, peer).await,
+            Speech::Http | Speech::H2c => converse(worker, door, tcp, peer).await,
             Speech::Raw => relay::relay(&worker, &door, tcp).await,
         }
     });

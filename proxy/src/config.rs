@@ -80,6 +80,9 @@ pub struct Timeouts {
     pub connect_gateway: Duration,
     /// Age at which a link is replaced by a fresh one, ±10 %; 10 min.
     pub link_age: Duration,
+    /// The way back to the own cluster after a first failover, from nothing to all; 30 s. Flapping makes it longer, up
+    /// to ten times.
+    pub failback_ramp: Duration,
     /// How long the listeners of an import that is gone are kept; 2 s.
     pub unbind_grace: Duration,
 }
@@ -98,6 +101,7 @@ impl Default for Timeouts {
             link_slack: Duration::from_millis(200),
             connect_gateway: Duration::from_secs(1),
             link_age: Duration::from_secs(600),
+            failback_ramp: Duration::from_secs(30),
             unbind_grace: Duration::from_secs(2),
         }
     }

@@ -14,12 +14,15 @@ pub(crate) struct Door {
     pub(crate) key: RouteKey,
     pub(crate) speech: Speech,
     pub(crate) metrics: ServiceMetrics,
-    known: RefCell<Option<(Arc<RouteTable>, Option<Arc<ServiceRoute>>)>>,
+    known: RefCell<Option<Known>>,
 }
+
+/// A table and what it says of the service.
+type Known = (Arc<RouteTable>, Option<Arc<ServiceRoute>>);
 
 impl Door {
     pub(crate) fn new(purpose: &Purpose, worker: &Worker) -> Self {
-        let key = RouteKey { service: purpose.service.clone(), port: purpose.port };
+        let key = purpose.key();
         let metrics = ServiceMetrics::new(&purpose.service, &worker.shared.local);
         Self { key, speech: purpose.speech, metrics, known: RefCell::default() }
     }

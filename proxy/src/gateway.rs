@@ -16,6 +16,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 mod entry;
+mod reports;
+
+pub(crate) use reports::Reports;
 
 use crate::exec::LocalExec;
 use crate::metrics::PeerMetrics;

@@ -23,6 +23,7 @@ mod line;
 mod pulse;
 
 pub(crate) use line::{Line, Seat};
+pub(crate) use pulse::{Pulse, Watched};
 
 use crate::health::{Outcome, Slot, Target};
 use crate::metrics::LinkMetrics;
@@ -35,10 +36,13 @@ const CHECK: Duration = Duration::from_secs(1);
 /// A line that ended sooner than this was no success.
 const SHORT_LIVED: Duration = Duration::from_secs(1);
 
+/// A cluster and one of its gateways' addresses.
+type LinkKey = (ClusterId, Arc<str>);
+
 /// One worker's links.
 pub(crate) struct Links {
     shared: Arc<Shared>,
-    all: RefCell<HashMap<(ClusterId, Arc<str>), Rc<Link>>>,
+    all: RefCell<HashMap<LinkKey, Rc<Link>>>,
 }
 
 /// The way to one gateway.

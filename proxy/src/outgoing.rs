@@ -36,6 +36,8 @@ pub(crate) struct Outgoing {
     version: Version,
     pub(crate) notes: Notes,
     payload: Payload,
+    /// Pods are spoken to in HTTP/2.
+    pub(crate) h2c: bool,
     /// The client's side of an upgrade, once.
     pub(crate) upgrade: Option<OnUpgrade>,
 }
@@ -50,10 +52,11 @@ impl Outgoing {
         body: Incoming,
         notes: Notes,
         upgrade: Option<OnUpgrade>,
+        h2c: bool,
         keep: usize,
     ) -> Result<Self, Failure> {
         let payload = payload(&head.method, body, &notes, keep).await?;
-        Ok(Self { method: head.method, uri: head.uri, headers: head.headers, version: head.version, notes, payload, upgrade })
+        Ok(Self { method: head.method, uri: head.uri, headers: head.headers, version: head.version, notes, payload, h2c, upgrade })
     }
 
     /// What could be sent again.
@@ -95,11 +98,11 @@ impl Outgoing {
         request
     }
 
-    /// The request as another cluster's gateway gets it, over HTTP/2.
+    /// The request as a pod gets it that speaks HTTP/2.
     ///
     /// # Errors
     /// [`hygiene::Refused`] when there is no host to make `:authority` of.
-    pub(crate) fn for_gateway(&mut self, key: &RouteKey) -> Result<Request<RequestBody>, hygiene::Refused> {
+    pub(crate) fn for_h2c_pod(&mut self) -> Result<Request<RequestBody>, hygiene::Refused> {
         let uri = hygiene::absolute(&self.uri, self.headers.get(header::HOST))?;
         let mut request = self.request(uri);
         *request.version_mut() = Version::HTTP_2;
@@ -109,6 +112,16 @@ impl Outgoing {
         if self.notes.te_trailers {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
         }
+        Ok(request)
+    }
+
+    /// The request as another cluster's gateway gets it, over HTTP/2.
+    ///
+    /// # Errors
+    /// As [`Self::for_h2c_pod`].
+    pub(crate) fn for_gateway(&mut self, key: &RouteKey) -> Result<Request<RequestBody>, hygiene::Refused> {
+        let mut request = self.for_h2c_pod()?;
+        let headers = request.headers_mut();
         let service = HeaderValue::try_from(key.service.to_string()).expect("two DNS labels and a slash");
         headers.insert(SERVICE, service);
         headers.insert(PORT, HeaderValue::from(key.port));

@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use strait_catalog::{ImportPort, Protocol, ServiceKey, Snapshot};
+use strait_catalog::{Protocol, ServiceKey, Snapshot};
+
+use crate::route::RouteKey;
 
 /// What is spoken on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Speech {
-    /// HTTP in any version: routed request by request.
+    /// HTTP in any version, routed request by request; pods speak HTTP/1.1, and HTTP/2 to gRPC clients.
     Http,
+    /// The same, with pods that speak HTTP/2 only.
+    H2c,
     /// Anything else over TCP: relayed byte by byte.
     Raw,
 }
@@ -26,6 +30,14 @@ pub struct Purpose {
     pub speech: Speech,
 }
 
+impl Purpose {
+    /// The route that its requests take.
+    #[must_use]
+    pub fn key(&self) -> RouteKey {
+        RouteKey { service: self.service.clone(), port: self.port }
+    }
+}
+
 /// The sockets of every imported TCP port that has one. Where two ports claim one address the first by name has it;
 /// the others are returned too.
 pub(crate) fn plan(snapshot: &Snapshot) -> (BTreeMap<SocketAddr, Purpose>, Vec<(SocketAddr, Purpose)>) {
@@ -33,7 +45,7 @@ pub(crate) fn plan(snapshot: &Snapshot) -> (BTreeMap<SocketAddr, Purpose>, Vec<(
     for (service, _, import) in snapshot.imported() {
         for port in import.ports.iter().filter(|p| p.protocol == Protocol::Tcp) {
             let Some(address) = port.listener else { continue };
-            let purpose = Purpose { service: service.clone(), port: port.port, speech: speech(port) };
+            let purpose = Purpose { service: service.clone(), port: port.port, speech: speech(&port.name, &port.app_protocol) };
             match wanted.entry(address) {
                 std::collections::btree_map::Entry::Vacant(free) => {
                     free.insert(purpose);
@@ -47,18 +59,20 @@ pub(crate) fn plan(snapshot: &Snapshot) -> (BTreeMap<SocketAddr, Purpose>, Vec<(
 
 /// `appProtocol` decides (`kubernetes.io/…` prefixes are those of KEP-3726), else the port name's first part, as
 /// Istio and others read it; HTTP when neither says.
-fn speech(port: &ImportPort) -> Speech {
+pub(crate) fn speech(name: &str, app_protocol: &str) -> Speech {
     const RAW_NAMES: [&str; 13] = [
         "tcp", "tls", "https", "mysql", "postgres", "postgresql", "mongo", "mongodb", "redis", "amqp", "kafka", "nats",
         "ssh",
     ];
-    const HTTP_PROTOCOLS: [&str; 7] = ["http", "http2", "h2c", "ws", "grpc", "grpc-web", "http/1.1"];
-    let app = port.app_protocol.trim_start_matches("kubernetes.io/").to_ascii_lowercase();
-    if !app.is_empty() {
-        return if HTTP_PROTOCOLS.contains(&&*app) { Speech::Http } else { Speech::Raw };
+    let name = name.split('-').next().unwrap_or_default().to_ascii_lowercase();
+    match &*app_protocol.trim_start_matches("kubernetes.io/").to_ascii_lowercase() {
+        "http2" | "h2c" | "grpc" => Speech::H2c,
+        "http" | "http/1.1" | "ws" | "grpc-web" => Speech::Http,
+        "" if RAW_NAMES.contains(&&*name) => Speech::Raw,
+        "" if matches!(&*name, "grpc" | "http2" | "h2c") => Speech::H2c,
+        "" => Speech::Http,
+        _ => Speech::Raw,
     }
-    let name = port.name.split('-').next().unwrap_or_default().to_ascii_lowercase();
-    if RAW_NAMES.contains(&&*name) { Speech::Raw } else { Speech::Http }
 }
 
 #[cfg(test)]
@@ -76,20 +90,15 @@ mod tests {
             ("postgres", "", Speech::Raw),
             ("tcp-db", "http", Speech::Http),
             ("http", "tcp", Speech::Raw),
-            ("", "kubernetes.io/h2c", Speech::Http),
+            ("", "kubernetes.io/h2c", Speech::H2c),
             ("", "kubernetes.io/ws", Speech::Http),
             ("", "kubernetes.io/wss", Speech::Raw),
             ("", "example.com/own", Speech::Raw),
-            ("", "GRPC", Speech::Http),
+            ("", "GRPC", Speech::H2c),
+            ("grpc-api", "", Speech::H2c),
+            ("grpc-web", "grpc-web", Speech::Http),
         ] {
-            let port = ImportPort {
-                name: name.into(),
-                protocol: Protocol::Tcp,
-                port: 80,
-                app_protocol: app.into(),
-                listener: None,
-            };
-            assert_eq!(speech(&port), expected, "{name:?} {app:?}");
+            assert_eq!(speech(name, app), expected, "{name:?} {app:?}");
         }
     }
 }

@@ -9,6 +9,10 @@ use std::time::{Duration, Instant};
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 
+mod h2c;
+
+pub(crate) use h2c::H2cPods;
+
 use crate::body::RequestBody;
 use crate::config::{Limits, Timeouts};
 use crate::retry::Failure;

@@ -62,7 +62,8 @@ impl Proxy {
         let registry = Registry::new();
         let origin = config.origin;
         let clock = move || u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let balancer = Balancer::new(config.published.clone(), registry.clone(), clock);
+        let balancer = Balancer::new(config.published.clone(), registry.clone(), clock)
+            .returning_within(config.timeouts.failback_ramp);
         let shared = Arc::new(Shared::new(config, workers, registry, balancer.table()));
         let proxy = Self { shared: shared.clone(), control: CancellationToken::new(), threads: Mutex::default() };
 

@@ -19,7 +19,7 @@ mod service;
 mod shares;
 mod table;
 
-pub use build::{Builder, Changes};
+pub use build::{Builder, Changes, ChooseGateways};
 pub use inflight::{InFlight, RelayedError};
 pub use load::LoadReport;
 pub use place::Place;

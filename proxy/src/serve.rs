@@ -15,6 +15,7 @@ use crate::exchange::{Lost, Scope, exchange};
 use crate::failure::{Asker, Kind, answer, is_grpc};
 use crate::hygiene::{SERVED_BY, clean_request, clean_response};
 use crate::outgoing::Outgoing;
+use crate::plan::Speech;
 use crate::retry::{Counted, Failure};
 use crate::route::InFlight;
 use crate::tunnel;
@@ -91,6 +92,7 @@ async fn serve_admitted(
         return Err(Kind::Overloaded);
     }
     let upgrade = request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
+    let h2c = door.speech == Speech::H2c || (is_grpc(request.headers()) && request.version() == Version::HTTP_2);
     let (mut head, body) = request.into_parts();
     let notes = clean_request(&mut head, worker.shared.limits.target_bytes).map_err(Kind::Request)?;
     visit.trace.stamp(&mut head).map_err(Kind::Request)?;
@@ -100,7 +102,7 @@ async fn serve_admitted(
     if route.shed() {
         return Err(Kind::Overloaded);
     }
-    let reading = Outgoing::new(head, body, notes, upgrade, worker.shared.limits.replay_bytes);
+    let reading = Outgoing::new(head, body, notes, upgrade, h2c, worker.shared.limits.replay_bytes);
     let mut outgoing = match tokio::time::timeout(worker.shared.timeouts.request, reading).await {
         Ok(read) => read.map_err(Failure::kind)?,
         Err(_) => return Err(Kind::Timeout),

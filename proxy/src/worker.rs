@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +12,15 @@ use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::board::Use;
+use crate::board::{Socket, Use};
 use crate::client;
 use crate::door::Door;
-use crate::gateway;
+use crate::gateway::{self, Reports};
 use crate::links::Links;
 use crate::listen::{Listeners, OnAccept};
 use crate::metrics::Metrics;
 use crate::plan::plan;
-use crate::pods::Pods;
+use crate::pods::{H2cPods, Pods};
 use crate::quiet::Quiet;
 use crate::retry::Budget;
 use crate::route::RouteTable;
@@ -36,7 +35,9 @@ const TOGETHER: Duration = Duration::from_millis(20);
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pods: Pods,
+    pub(crate) h2c: Rc<H2cPods>,
     pub(crate) links: Links,
+    pub(crate) reports: Reports,
     pub(crate) budget: Budget,
     pub(crate) metrics: Metrics,
     pub(crate) tasks: TaskTracker,
@@ -53,7 +54,9 @@ impl Worker {
     fn new(shared: Arc<Shared>) -> Rc<Self> {
         Rc::new(Self {
             pods: Pods::new(&shared.timeouts, &shared.limits),
+            h2c: Rc::default(),
             links: Links::new(shared.clone()),
+            reports: Reports::default(),
             budget: Budget::default(),
             metrics: Metrics::new(),
             tasks: TaskTracker::new(),
@@ -98,8 +101,9 @@ pub(crate) async fn work(index: usize, shared: Arc<Shared>) {
     let mut phase = shared.phase.subscribe();
     let mut tick = tokio::time::interval(TICK);
     let deadline = loop {
-        reconcile(index, &worker, &mut listeners);
+        let routed = reconcile(index, &worker, &mut listeners);
         tokio::select! {
+            () = tokio::time::sleep(TOGETHER), if !routed => {}
             changed = snapshots.changed() => {
                 if changed.is_err() {
                     // The catalog is gone with its process; the last snapshot serves on.
@@ -127,7 +131,9 @@ pub(crate) async fn work(index: usize, shared: Arc<Shared>) {
     worker.links.stop();
 }
 
-fn reconcile(index: usize, worker: &Rc<Worker>, listeners: &mut Listeners) {
+/// Acts on the newest snapshot. False when some imports have no route yet: their listeners wait for it, or their
+/// first requests would be told that there is nobody.
+fn reconcile(index: usize, worker: &Rc<Worker>, listeners: &mut Listeners) -> bool {
     let shared = &worker.shared;
     let snapshot = shared.published.load();
     let (imports, clashes) = plan(&snapshot);
@@ -135,13 +141,21 @@ fn reconcile(index: usize, worker: &Rc<Worker>, listeners: &mut Listeners) {
         tracing::warn!(%address, service = %purpose.service, port = purpose.port,
             "two imported ports ask for one listener; this one does not get it");
     }
-    let mut wanted: BTreeMap<SocketAddr, Use> = imports.into_iter().map(|(a, p)| (a, Use::Import(p))).collect();
+    let (routed, waiting): (BTreeMap<_, _>, BTreeMap<_, _>) = worker.with_routes(|table| {
+        let all = imports.into_iter().map(|(address, purpose)| (address, Use::Import(purpose)));
+        all.partition(|(_, usage)| matches!(usage, Use::Import(p) if table.get(&p.key()).is_some()))
+    });
+    let mut wanted = routed;
     if shared.identity.leaf().is_some() {
         wanted.extend(shared.gateways.iter().map(|address| (*address, Use::Gateway)));
     }
     listeners.reconcile(&wanted, shared.timeouts.unbind_grace, |usage| door(worker, usage));
     worker.links.reconcile(&snapshot);
-    shared.board.write(index, snapshot.number, listeners.states());
+    let mut states = listeners.states();
+    let all_routed = waiting.is_empty();
+    states.extend(waiting.into_iter().map(|(address, usage)| (address, (usage, Socket::Waiting))));
+    shared.board.write(index, snapshot.number, states);
+    all_routed
 }
 
 /// What happens to the connections of a listener.

@@ -20,6 +20,8 @@ use crate::file_source::{Document, EndpointEntry, PeerEntry, PortEntry, ServiceE
 
 /// Certificates of the demo live longer than anyone plays with it.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// A tenth of what the daemon takes otherwise, so that nobody waits half a minute for each return.
+const FAILBACK_RAMP: Duration = Duration::from_secs(3);
 /// How long the start may take before something is wrong.
 const START: Duration = Duration::from_secs(30);
 
@@ -106,6 +108,7 @@ impl Fleet {
             workers: 1,
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::ZERO,
+            failback_ramp: FAILBACK_RAMP,
             request_timeout: Duration::from_secs(30),
         })
     }

@@ -41,7 +41,7 @@ impl Drop for Raw {
 pub async fn run(fleet: &mut Fleet, log: &Log) -> anyhow::Result<()> {
     let interactive = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     print(&introduction(interactive))?;
-    let _raw = if interactive { Some(Raw::enter()?) } else { None };
+    let raw = if interactive { Some(Raw::enter()?) } else { None };
     let mut keys = interactive.then(EventStream::new);
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     loop {
@@ -52,11 +52,11 @@ pub async fn run(fleet: &mut Fleet, log: &Log) -> anyhow::Result<()> {
             }
         };
         tokio::select! {
-            _ = ticks.tick() => print(&second(&last_second(log)))?,
+            _ = ticks.tick() => print_line(&second(&last_second(log)), raw.as_ref())?,
             event = key => match event {
                 Some(Ok(Event::Key(key))) if key.kind == KeyEventKind::Press => match action(key) {
                     Some(Action::Quit) => return Ok(()),
-                    Some(action) => print(&act(action, fleet, log)?)?,
+                    Some(action) => print_line(&act(action, fleet, log)?, raw.as_ref())?,
                     None => {}
                 },
                 Some(_) => {}
@@ -162,8 +162,12 @@ fn introduction(interactive: bool) -> String {
 }
 
 /// Raw mode does not return the carriage by itself.
+fn print_line(text: &str, raw: Option<&Raw>) -> std::io::Result<()> {
+    if raw.is_some() { print(&text.replace('\n', "\r\n")) } else { print(text) }
+}
+
 fn print(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.replace('\n', "\r\n").as_bytes())?;
+    out.write_all(text.as_bytes())?;
     out.flush()
 }

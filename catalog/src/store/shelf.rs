@@ -108,11 +108,6 @@ impl Shelf {
         self.live_at(Kind::EXPORT, service).is_some()
     }
 
-    /// True when the service has an export or the tombstone of one.
-    pub(super) fn ever_exported(&self, service: &str) -> bool {
-        self.records.contains_key(&(Kind::EXPORT, Arc::from(service)))
-    }
-
     pub(super) fn all(&self) -> impl Iterator<Item = &Record> {
         self.records.values()
     }

@@ -24,8 +24,8 @@ use super::tally::{State, Tally};
 use super::{Engine, SessionId};
 use crate::frame::{Ask, Body, Buckets, CHUNK, Entry, Head, Keys};
 
-/// Siblings watch the same API server: while their versions differ one of them is only a moment behind, and is
-/// given this long before its set is compared key by key.
+/// A sender that is behind, and a sibling whose watch is ahead or behind, are given this long to become equal by
+/// themselves before sets are compared key by key.
 const PATIENCE_MS: u64 = 3_000;
 /// The waits between fruitless repairs double from here…
 const AGAIN_MS: u64 = 700;
@@ -42,9 +42,9 @@ impl Engine {
         let tally = self.tallies.get(cluster, audience);
         let count = tally.map_or(0, Tally::count);
         let equal = tally.map_or(0, Tally::hash) == head.hash && count as u64 == head.count;
-        let behind = tally.map(Tally::highest).unwrap_or_default() != Version::new(head.epoch, head.revision);
-        let own = cluster == self.catalog.local();
-        let patient = own && behind && count > 0 && self.catalog.is_synced();
+        let (mine, theirs) = (tally.map(Tally::highest).unwrap_or_default(), Version::new(head.epoch, head.revision));
+        let watched = cluster == self.catalog.local() && self.catalog.is_synced();
+        let patient = count > 0 && (theirs < mine || (watched && theirs != mine));
         let Some(link) = self.links.get_mut(&id) else { return false };
         if equal {
             link.mismatches.remove(cluster);

@@ -36,7 +36,10 @@ pub struct ClusterPeerSpec {
     pub cluster_id: String,
     /// `host:port` of its gateways. They only bootstrap: once connected, the cluster tells its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 261), regex(pattern = r"^(\[[0-9a-fA-F:.]+\]|[^:\s\[\]]+):[0-9]{1,5}$")))]
+    #[schemars(
+        length(max = 64),
+        inner(length(max = 261), regex(pattern = r"^(\[[0-9a-fA-F:.]+\]|[^:\s\[\]]+):[0-9]{1,5}$"))
+    )]
     pub gateways: Vec<String>,
     /// The certificates of its CA, PEM. A cluster's CA can speak for that cluster only.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -89,7 +92,8 @@ mod tests {
         let version = &crd["spec"]["versions"][0];
         assert_eq!((&version["name"], &version["storage"]), (&json!("v1alpha1"), &json!(true)));
         assert_eq!(version["subresources"], json!({"status": {}}));
-        let columns: Vec<_> = version["additionalPrinterColumns"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
+        let columns: Vec<_> =
+            version["additionalPrinterColumns"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
         assert_eq!(columns, ["Connected", "Knowledge", "Agents", "Gateways", "Age"]);
     }
 

@@ -122,11 +122,8 @@ impl Cycle {
                 }
                 Ok(Place::At(path, from)) => match self.watch(&mut follow, &path, from).await {
                     Err(Closed) => return,
-                    // What was watched well may be listed at once.
-                    Ok(true) => {
-                        attempt = 0;
-                        continue;
-                    }
+                    // What was watched well is listed again soon, but not by every agent in the same instant.
+                    Ok(true) => attempt = 0,
                     Ok(false) => {}
                 },
             }
@@ -178,7 +175,10 @@ impl Cycle {
             self.tell(follow.listed(version, Vec::new())).await?;
             self.told_absent = Some(epoch);
             self.status.listed(WatchState::Absent, 0, version.revision);
-            tracing::info!(kind = self.reader.watched.as_str(), "the API server does not serve this kind; is its CRD installed?");
+            tracing::info!(
+                kind = self.reader.watched.as_str(),
+                "the API server does not serve this kind; is its CRD installed?"
+            );
         }
         self.status.stands(WatchState::Absent);
         Ok(Place::Absent)
@@ -205,22 +205,23 @@ impl Cycle {
     /// Watches from one list until another is needed; true when the watch was healthy until then.
     async fn watch<F: Follow>(&mut self, follow: &mut F, path: &str, mut from: Version) -> Result<bool, Closed> {
         let (mut attempt, mut refusals) = (0, 0);
-        let mut healthy = false;
+        let (mut healthy, mut doubt) = (false, false);
         loop {
             let (started, before) = (Instant::now(), from);
-            let end = self.watch_once(follow, path, &mut from).await?;
+            let end = self.watch_once(follow, path, &mut from, doubt).await?;
             let lived = from > before || started.elapsed() >= HEALTHY;
             if lived {
                 (attempt, refusals, healthy) = (0, 0, true);
             }
+            doubt = !matches!(end, End::Regular);
             match end {
                 End::Relist => return Ok(healthy),
-                End::Regular if lived => {
+                End::Regular => {
                     self.status.restarted(Restart::Ended);
                     self.status.stands(WatchState::Watching);
                     continue;
                 }
-                End::Regular => self.status.restarted(Restart::Ended),
+                End::Cut => self.status.restarted(Restart::Failed),
                 End::Stalled => {
                     self.status.restarted(Restart::Stalled);
                     self.status.failed(&self.reader.silent(path, started.elapsed()));
@@ -230,8 +231,7 @@ impl Cycle {
                 End::Broken(error) => {
                     self.status.restarted(Restart::Failed);
                     self.status.failed(&error);
-                    // A lost connection says nothing about the revision; an answer may.
-                    refusals += u32::from(error.code().is_some() || matches!(error, SourceError::Garbage { .. } | SourceError::Revision { .. }));
+                    refusals += u32::from(error.is_an_answer());
                     if refusals >= REFUSALS {
                         return Ok(false);
                     }
@@ -242,10 +242,26 @@ impl Cycle {
         }
     }
 
-    /// One watch, from `from` on, which follows what was seen.
-    async fn watch_once<F: Follow>(&mut self, follow: &mut F, path: &str, from: &mut Version) -> Result<End, Closed> {
+    /// One watch, from `from` on, which follows what was seen. In `doubt`, after a watch that did not end by itself,
+    /// the server's revision is asked for first: a restored server that has not reached `from` yet accepts a watch
+    /// from there without a word, and then stays silent about everything that happens below.
+    async fn watch_once<F: Follow>(
+        &mut self,
+        follow: &mut F,
+        path: &str,
+        from: &mut Version,
+        doubt: bool,
+    ) -> Result<End, Closed> {
         if self.epoch.get() != from.epoch {
             return Ok(End::Relist);
+        }
+        if doubt {
+            match self.reader.revision_at(path).await {
+                Ok(revision) if revision < from.revision => return Ok(End::Relist),
+                Ok(_) => {}
+                Err(error) if matches!(error.code(), Some(404 | 410)) => return Ok(End::Relist),
+                Err(error) => return Ok(End::Broken(error)),
+            }
         }
         let time = Duration::from_secs(self.random.u64(WATCH_S));
         let reader = self.reader.clone();

@@ -104,6 +104,12 @@ impl SourceError {
         }
     }
 
+    /// True when the server was reached and said something: a lost connection says nothing about a revision, an answer
+    /// may.
+    pub(super) fn is_an_answer(&self) -> bool {
+        self.code().is_some() || matches!(self, Self::Garbage { .. } | Self::Revision { .. })
+    }
+
     /// A short word for metrics, out of a closed set.
     pub(super) fn reason(&self) -> &'static str {
         match (self, self.code()) {

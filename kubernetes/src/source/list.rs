@@ -36,7 +36,6 @@ pub(super) struct Listing<F> {
     pub(super) seen: Vec<Sighting<F>>,
 }
 
-
 impl Reader {
     /// Lists the kind under the first path that is served; `None` when none is. A quorum read: no `resourceVersion`.
     pub(super) async fn list<F: Follow>(
@@ -68,7 +67,8 @@ impl Reader {
             let text = self.get(path, &params).await?;
             let page: Page<'_> = serde_json::from_str(&text).map_err(|error| self.garbage(path, &error))?;
             let at = revision(&page.metadata.resource_version).map_err(|text| self.no_revision(path, text))?;
-            let listing = listing.get_or_insert_with(|| Listing { path: path.to_owned(), revision: at, seen: Vec::new() });
+            let listing =
+                listing.get_or_insert_with(|| Listing { path: path.to_owned(), revision: at, seen: Vec::new() });
             if listing.revision != at {
                 return Err(self.garbage(path, &"its pages stand at different revisions"));
             }
@@ -94,9 +94,8 @@ impl Reader {
     ) -> Result<Sighting<F::Fact>, SourceError> {
         let head = Head::read(json).map_err(|error| self.garbage(path, &error))?;
         let name = head.name();
-        let revision = head
-            .revision()
-            .map_err(|text| self.no_revision(&format!("{} {name}", self.watched.as_str()), text))?;
+        let revision =
+            head.revision().map_err(|text| self.no_revision(&format!("{} {name}", self.watched.as_str()), text))?;
         let fact = match follow.read(json) {
             Ok(fact) => {
                 quarantine.free(&name);
@@ -112,15 +111,19 @@ impl Reader {
 
     /// The API server's present revision: that of a quorum list of Services, one object of it.
     pub(super) async fn current_revision(&self) -> Result<u64, SourceError> {
-        let paths = Watched::Service.paths();
-        let path = &paths[0];
+        self.revision_at(&Watched::Service.paths()[0]).await
+    }
+
+    /// The present revision of what is served under a path: that of a quorum list limited to one object.
+    pub(super) async fn revision_at(&self, path: &str) -> Result<u64, SourceError> {
         let text = self.get(path, &ListParams::default().limit(1)).await?;
         let page: Page<'_> = serde_json::from_str(&text).map_err(|error| self.garbage(path, &error))?;
         revision(&page.metadata.resource_version).map_err(|text| self.no_revision(path, text))
     }
 
     async fn get(&self, path: &str, params: &ListParams) -> Result<String, SourceError> {
-        let request = Request::new(path).list(params).map_err(|error| self.request(path, kube::Error::BuildRequest(error)))?;
+        let request =
+            Request::new(path).list(params).map_err(|error| self.request(path, kube::Error::BuildRequest(error)))?;
         match timeout(PATIENCE, self.client.request_text(request)).await {
             Ok(answer) => answer.map_err(|error| self.request(path, error)),
             Err(_) => Err(self.silent(path, PATIENCE)),

@@ -42,16 +42,12 @@ pub(super) fn parse<K: DeserializeOwned>(json: &str) -> Result<K, Unfit> {
     serde_json::from_str(json).map_err(|error| Unfit::Unreadable(error.to_string()))
 }
 
-
 fn record(fact: Option<Fact>, version: Version) -> Option<Record> {
     fact.map(|(key, value)| Record::live(key, version, value))
 }
 
 fn service_key(metadata: &ObjectMeta) -> Result<ServiceKey, NameError> {
-    ServiceKey::new(
-        metadata.namespace.as_deref().unwrap_or_default(),
-        metadata.name.as_deref().unwrap_or_default(),
-    )
+    ServiceKey::new(metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
 }
 
 /// An annotation that is set to `true`.

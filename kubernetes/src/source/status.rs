@@ -237,7 +237,9 @@ mod tests {
         assert_eq!(status.broken_for(), Some(Duration::from_secs(7)));
         let report = status.report();
         let line = report.iter().find(|line| line.kind == "Service").cloned();
-        assert!(line.is_some_and(|l| l.state == WatchState::Broken && l.objects == 3 && l.error.contains("127.0.0.1:1")));
+        assert!(
+            line.is_some_and(|l| l.state == WatchState::Broken && l.objects == 3 && l.error.contains("127.0.0.1:1"))
+        );
         services.stands(WatchState::Watching);
         assert_eq!(status.broken_for(), None);
     }

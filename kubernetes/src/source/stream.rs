@@ -20,14 +20,18 @@ use super::wire::{Bookmark, Event, EventType};
 const HEADERS: Duration = Duration::from_secs(15);
 /// How long after its time is up a watch may linger before it counts as half-dead.
 const GRACE: Duration = Duration::from_secs(5);
+/// A watch that ends this shortly before its time is up ended because of it.
+const PROMPT: Duration = Duration::from_secs(2);
 /// Events that are told at once when they arrive together.
 const BATCH: usize = 256;
 
 /// How a watch ended.
 #[derive(Debug)]
 pub(super) enum End {
-    /// The server closed it, as it does when the time is up.
+    /// Its time was up.
     Regular,
+    /// The server closed it before that: it shuts down, or lost its own storage.
+    Cut,
     /// It outlived its time: nothing can have been heard for long, and nothing will be.
     Stalled,
     /// Its revision is too old (410), the kind is no longer served (404), or the epoch changed: list again.
@@ -90,24 +94,24 @@ impl<R: AsyncBufRead> Stream<'_, R> {
     /// Waits for events and returns those that arrived together.
     pub(super) async fn next<F: Follow>(&mut self, follow: &F, quarantine: &mut Quarantine) -> Batch<F::Fact> {
         let mut batch = Batch { changes: Vec::new(), revision: 0, end: None };
-        let first = match timeout_at(self.deadline, self.lines.next()).await {
-            Ok(line) => line,
-            Err(_) => {
-                batch.end = Some(End::Stalled);
-                return batch;
-            }
+        let Ok(first) = timeout_at(self.deadline, self.lines.next()).await else {
+            batch.end = Some(End::Stalled);
+            return batch;
         };
-        batch.end = first_or_more(self.reader, self.path, first, follow, quarantine, &mut batch);
+        batch.end = take_line(self.reader, self.path, first, follow, quarantine, &mut batch);
         while batch.end.is_none() && batch.changes.len() < BATCH {
             let Some(line) = self.lines.next().now_or_never() else { break };
-            batch.end = first_or_more(self.reader, self.path, line, follow, quarantine, &mut batch);
+            batch.end = take_line(self.reader, self.path, line, follow, quarantine, &mut batch);
+        }
+        if matches!(batch.end, Some(End::Cut)) && Instant::now() + GRACE + PROMPT >= self.deadline {
+            batch.end = Some(End::Regular);
         }
         batch
     }
 }
 
 /// Adds one line to a batch; returns how the watch ended, if it did.
-fn first_or_more<F: Follow>(
+fn take_line<F: Follow>(
     reader: &Reader,
     path: &str,
     line: std::io::Result<Option<&[u8]>>,
@@ -117,7 +121,7 @@ fn first_or_more<F: Follow>(
 ) -> Option<End> {
     match line {
         Err(error) => Some(End::Broken(reader.request(path, kube::Error::ReadEvents(error)))),
-        Ok(None) => Some(End::Regular),
+        Ok(None) => Some(End::Cut),
         Ok(Some(b"")) => None,
         Ok(Some(line)) => add(reader, path, line, follow, quarantine, batch).err(),
     }
@@ -137,7 +141,8 @@ fn add<F: Follow>(
     let at = match event.event {
         EventType::Error => return Err(ended(reader, path, json)),
         EventType::Bookmark => {
-            let bookmark: Bookmark = serde_json::from_str(json).map_err(|error| broken(reader.garbage(path, &error)))?;
+            let bookmark: Bookmark =
+                serde_json::from_str(json).map_err(|error| broken(reader.garbage(path, &error)))?;
             revision(&bookmark.metadata.resource_version).map_err(|text| broken(reader.no_revision(path, text)))?
         }
         EventType::Added | EventType::Modified | EventType::Deleted => {

@@ -129,8 +129,10 @@ impl Story {
         let nodes: Api<Node> = Api::all(self.admin.clone());
         nodes.patch_status("n1", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
         let gateway = Key::of_gateway(&cluster(), "n1");
-        let ready = |w: &Witness| matches!(w.record(&gateway).and_then(|r| r.value()),
-            Some(Value::Gateway(g)) if g.ready && g.address == "10.77.0.11:31443" && g.zone == "us-west-1a");
+        let ready = |w: &Witness| {
+            matches!(w.record(&gateway).and_then(|r| r.value()),
+            Some(Value::Gateway(g)) if g.ready && g.address == "10.77.0.11:31443" && g.zone == "us-west-1a")
+        };
         self.witness.until("the node's gateway", ready).await;
     }
 
@@ -176,9 +178,7 @@ impl Story {
     }
 
     async fn peers_are_checked_by_their_schema(&mut self) {
-        let peer = |name: &str, spec: serde_json::Value| {
-            json!({"apiVersion": "strait.dev/v1alpha1", "kind": "ClusterPeer", "metadata": {"name": name}, "spec": spec})
-        };
+        let peer = |name: &str, spec: serde_json::Value| json!({"apiVersion": "strait.dev/v1alpha1", "kind": "ClusterPeer", "metadata": {"name": name}, "spec": spec});
         for (name, spec) in [
             ("us-east", json!({"clusterID": "other"})),
             ("us-east", json!({"clusterID": "us-east", "gateways": ["no port"]})),
@@ -275,6 +275,40 @@ impl Story {
         assert_eq!(raise_epoch(self.admin.clone(), 1).await.unwrap(), 2);
     }
 
+    /// etcd comes back from a backup: nothing of it is believed until the epoch is raised, and then all of it is.
+    async fn a_restored_etcd_waits_for_a_new_epoch(&mut self) {
+        self.plane.back_up().await;
+        let late = Key::of_service(&cluster(), Kind::SERVICE, &ServiceKey::parse("ml/late").unwrap());
+        // The restarted server writes some objects of its own; the backup must stay clearly behind.
+        for number in 0..200 {
+            let map = json!({"metadata": {"name": format!("filler-{number}")}});
+            create::<ConfigMap>(self.ml().await, map).await.unwrap();
+        }
+        let made = json!({"metadata": {"name": "late"}, "spec": {"ports": [{"port": 80}]}});
+        create::<Service>(self.ml().await, made).await.unwrap();
+        self.witness.until("a Service that the backup lacks", |w| w.live(&late)).await;
+        let epoch = self.witness.record(&late).unwrap().version().epoch;
+
+        self.plane.restore().await;
+        let status = self.status.clone();
+        let noticed = async {
+            while !status.report().iter().any(|line| line.kind == "Service" && line.error.contains("strait-epoch")) {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        };
+        let noticed = tokio::time::timeout(std::time::Duration::from_secs(120), noticed).await;
+        assert!(noticed.is_ok(), "revisions that went back were not noticed: {:#?}", self.status.report());
+        assert!(self.witness.live(&late), "nothing of the restored server was told");
+        let raised = raise_epoch(self.admin.clone(), epoch).await.unwrap();
+        self.witness.until("the end of what the backup lacks", |w| w.buried(&late)).await;
+        assert_eq!(self.witness.record(&late).unwrap().version().epoch, raised);
+        let other = Key::of_service(&cluster(), Kind::SERVICE, &ServiceKey::parse("default/kubernetes").unwrap());
+        self.witness
+            .until("what the backup has", |w| w.record(&other).is_some_and(|r| r.version().epoch == raised))
+            .await;
+        assert!(self.witness.live(&other));
+    }
+
     async fn end(self) {
         self.stop.cancel();
         tokio::time::timeout(std::time::Duration::from_secs(10), self.task).await.expect("a prompt end").unwrap();
@@ -285,7 +319,9 @@ impl Story {
 async fn watches_follow_a_real_api_server() {
     let Some(assets) = plane::assets() else {
         assert!(std::env::var_os("CI").is_none(), "etcd and kube-apiserver are needed: set KUBEBUILDER_ASSETS");
-        eprintln!("SKIP: watches against a real API server: no etcd and kube-apiserver in KUBEBUILDER_ASSETS or the user's cache");
+        eprintln!(
+            "SKIP: watches against a real API server: no etcd and kube-apiserver in KUBEBUILDER_ASSETS or the user's cache"
+        );
         return;
     };
     let mut story = Story::begin(assets).await;
@@ -298,5 +334,6 @@ async fn watches_follow_a_real_api_server() {
     story.a_deletion_during_a_long_break_is_found_by_a_list().await;
     story.a_removed_crd_takes_its_objects_along().await;
     story.a_raised_epoch_reaches_every_record().await;
+    story.a_restored_etcd_waits_for_a_new_epoch().await;
     story.end().await;
 }

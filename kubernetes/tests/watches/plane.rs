@@ -18,7 +18,8 @@ pub(crate) fn assets() -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    let places = [std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from), cache.map(|cache| cache.join("strait/bin"))];
+    let places =
+        [std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from), cache.map(|cache| cache.join("strait/bin"))];
     places.into_iter().flatten().find(|place| place.join("etcd").exists() && place.join("kube-apiserver").exists())
 }
 
@@ -29,6 +30,7 @@ pub(crate) struct Plane {
     etcd: Child,
     api: Child,
     etcd_port: u16,
+    peer_port: u16,
     port: u16,
     ca: String,
 }
@@ -41,7 +43,7 @@ impl Plane {
         let [etcd_port, peer_port, port] = free_ports();
         let etcd = start_etcd(&assets, &folder, etcd_port, peer_port);
         let api = start_api(&assets, &folder, etcd_port, port);
-        let plane = Self { folder, assets, etcd, api, etcd_port, port, ca };
+        let plane = Self { folder, assets, etcd, api, etcd_port, peer_port, port, ca };
         plane.wait_ready().await;
         plane
     }
@@ -59,6 +61,32 @@ impl Plane {
     pub(crate) async fn start_api(&mut self) {
         self.api = start_api(&self.assets, &self.folder, self.etcd_port, self.port);
         self.wait_ready().await;
+    }
+
+    /// Stops both, and keeps a copy of what etcd holds.
+    pub(crate) async fn back_up(&mut self) {
+        self.stop_both();
+        copy_folder(&self.folder.join("etcd"), &self.folder.join("backup"));
+        self.start_both().await;
+    }
+
+    /// Stops both, and starts them from the copy: revisions start again below those already seen.
+    pub(crate) async fn restore(&mut self) {
+        self.stop_both();
+        std::fs::remove_dir_all(self.folder.join("etcd")).unwrap();
+        std::fs::rename(self.folder.join("backup"), self.folder.join("etcd")).unwrap();
+        self.start_both().await;
+    }
+
+    fn stop_both(&mut self) {
+        self.kill_api();
+        self.etcd.kill().unwrap();
+        self.etcd.wait().unwrap();
+    }
+
+    async fn start_both(&mut self) {
+        self.etcd = start_etcd(&self.assets, &self.folder, self.etcd_port, self.peer_port);
+        self.start_api().await;
     }
 
     /// A client that reaches the API server by way of a port of 127.0.0.1.
@@ -131,6 +159,19 @@ fn certificates(folder: &Path) -> String {
         std::fs::write(folder.join(name), text).unwrap();
     }
     ca
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }
 
 fn run(assets: &Path, folder: &Path, program: &str, args: &[String]) -> Child {

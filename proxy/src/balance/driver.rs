@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::latency::LatencyWatch;
 use super::spill::{ClusterInput, Settings, Shares, Spill};
 use crate::health::Registry;
-use crate::route::{Builder, Class, ClusterRoute, RouteKey, RouteTable, ServiceRoute, TRICKLE, Totals};
+use crate::route::{Builder, ChooseGateways, Class, ClusterRoute, RouteKey, RouteTable, ServiceRoute, TRICKLE, Totals};
 
 /// Between two recomputations when nothing happens.
 const TICK: Duration = Duration::from_millis(100);
@@ -37,6 +37,7 @@ pub struct Balancer {
     builder: Builder,
     table: Arc<ArcSwap<RouteTable>>,
     services: HashMap<RouteKey, Service>,
+    settings: Settings,
     number: Option<u64>,
     swept_ms: u64,
 }
@@ -72,9 +73,25 @@ impl Balancer {
             clock: Box::new(clock),
             table: Arc::default(),
             services: HashMap::new(),
+            settings: Settings::default(),
             number: None,
             swept_ms: 0,
         }
+    }
+
+    /// Sets how long the way back takes after a first failover; after several within ten minutes up to ten times that.
+    #[must_use]
+    pub fn returning_within(mut self, ramp: Duration) -> Self {
+        let ramp_ms = u64::try_from(ramp.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.settings = Settings { ramp_ms, ramp_max_ms: ramp_ms.saturating_mul(10), ..self.settings };
+        self
+    }
+
+    /// Replaces the choice among a cluster's gateways, so that routes name those to which links are kept.
+    #[must_use]
+    pub fn choosing(mut self, choose: ChooseGateways) -> Self {
+        self.builder.choose_gateways(choose);
+        self
     }
 
     /// Where the routes are published, for workers (`arc_swap::Cache`) and status.
@@ -140,7 +157,8 @@ impl Balancer {
             self.services.remove(key);
         }
         for route in &changes.made {
-            self.services.entry(route.key.clone()).or_default().tick(route, now_ms);
+            let remembered = || Service { spill: Spill::new(self.settings), ..Service::default() };
+            self.services.entry(route.key.clone()).or_insert_with(remembered).tick(route, now_ms);
         }
         self.table.store(Arc::new(self.builder.table().clone()));
     }

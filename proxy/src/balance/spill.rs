@@ -202,7 +202,7 @@ impl Spill {
 
     /// False while a mark stands above what is there: it decays, and shares follow it.
     fn marks_settled(&self, inputs: &[ClusterInput], sides: &[Side]) -> bool {
-        inputs.iter().zip(sides).all(|(i, s)| s.mark <= sane(i.healthy).max(sane(i.expected)) + 1e-6)
+        inputs.iter().zip(sides).all(|(i, s)| s.mark <= sane(i.healthy).max(sane(i.expected)) + 0.01)
     }
 
     fn place(
@@ -254,7 +254,8 @@ impl Spill {
         let others: f64 = able - local.map_or(0.0, |at| sides[at].able);
         let own = if others > 0.0 { own } else { f64::from(u8::from(local.is_some())) };
         for (at, side) in sides[..inputs.len()].iter().enumerate() {
-            shares.share[at] = if Some(at) == local { own } else { (1.0 - own) * side.able / others.max(f64::MIN_POSITIVE) };
+            shares.share[at] =
+                if Some(at) == local { own } else { (1.0 - own) * side.able / others.max(f64::MIN_POSITIVE) };
         }
         // What capacity does not allow is no progress on the ramp.
         self.failback.forced(own.min(shares.target));

@@ -13,7 +13,8 @@ pub(super) struct Remote {
 /// do not hold all of it. Shares are in the order of `remotes`.
 pub(super) fn split(spill: f64, remotes: &[Remote]) -> Option<Vec<f64>> {
     let mut shares = vec![0.0; remotes.len()];
-    let mut open: Vec<usize> = (0..remotes.len()).filter(|at| remotes[*at].pull > 0.0 && remotes[*at].cap > 0.0).collect();
+    let mut open: Vec<usize> =
+        (0..remotes.len()).filter(|at| remotes[*at].pull > 0.0 && remotes[*at].cap > 0.0).collect();
     let mut left = spill;
     while left > 1e-12 {
         let pull: f64 = open.iter().map(|at| remotes[*at].pull).sum();

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::{HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -14,8 +14,9 @@ use crate::attempt::Reply;
 use crate::body::ResponseBody;
 use crate::exchange::{Lost, Scope, exchange};
 use crate::failure::{Asker, Kind, answer, is_grpc};
-use crate::hygiene::{HOP, LOAD, PORT, SERVICE, clean_request};
+use crate::hygiene::{HOP, LOAD, PORT, SERVICE, VERSION, clean_request};
 use crate::outgoing::Outgoing;
+use crate::plan::{Speech, speech};
 use crate::retry::Failure;
 use crate::route::{RouteKey, ServiceRoute};
 use crate::serve::{Answer, UnderWay, passed};
@@ -27,7 +28,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, peer: &Rc<Peer>, request: Request
     let under_way = UnderWay { _request: worker.budget.request(), _busy: None };
     let mut report = None;
     let result = admitted(worker, peer, request, &mut report).await;
-    let load = report.and_then(|route| HeaderValue::try_from(route.load_report().to_string()).ok());
+    let load = report.and_then(|route| worker.reports.of(&route, worker.shared.now_ms()));
     let mut response = match result {
         Ok(reply) => {
             peer.metrics.answered(reply.response.status());
@@ -56,8 +57,9 @@ async fn admitted(
     if !worker.shared.identity.trust().knows(&peer.cluster) {
         return Err(refuse(Kind::NotTrusted));
     }
-    let key = authorise(&snapshot, &head).map_err(refuse)?;
-    let route = worker.with_routes(|table| table.get(&key).cloned()).ok_or(refuse(Kind::NoEndpoints))?;
+    let (key, h2c) = authorise(&snapshot, &head).map_err(refuse)?;
+    let h2c = h2c || (is_grpc(&head.headers) && text(&head.headers, &VERSION) == Some("2"));
+    let route = worker.with_routes(|table| table.get(&key).cloned()).ok_or_else(|| refuse(Kind::NoEndpoints))?;
     *report = Some(route.clone());
     if worker.budget.requests() as usize > worker.shared.limits.requests || route.shed() {
         return Err(refuse(Kind::Overloaded));
@@ -65,7 +67,7 @@ async fn admitted(
     let request_refused = |refused| refuse(Kind::Request(refused));
     let notes = clean_request(&mut head, worker.shared.limits.target_bytes).map_err(request_refused)?;
     peer.trace.stamp_via(&mut head).map_err(request_refused)?;
-    let reading = Outgoing::new(head, body, notes, None, worker.shared.limits.replay_bytes);
+    let reading = Outgoing::new(head, body, notes, None, h2c, worker.shared.limits.replay_bytes);
     let mut outgoing = match tokio::time::timeout(worker.shared.timeouts.request, reading).await {
         Ok(read) => read.map_err(|failure: Failure| refuse(failure.kind()))?,
         Err(_) => return Err(refuse(Kind::Timeout)),
@@ -74,18 +76,19 @@ async fn admitted(
 }
 
 /// What the request is for, if it may cross: it has crossed once, and this cluster exports that port of that service
-/// at this moment. Who asks was settled by the handshake.
-fn authorise(snapshot: &Snapshot, head: &Parts) -> Result<RouteKey, Kind> {
+/// at this moment. Who asks was settled by the handshake. `true` when the port's pods speak HTTP/2 only.
+fn authorise(snapshot: &Snapshot, head: &Parts) -> Result<(RouteKey, bool), Kind> {
     if text(&head.headers, &HOP) != Some("1") {
         return Err(Kind::Hop);
     }
     let service = text(&head.headers, &SERVICE).and_then(|s| ServiceKey::parse(s).ok()).ok_or(Kind::NotExported)?;
     let port: u16 = text(&head.headers, &PORT).and_then(|p| p.parse().ok()).ok_or(Kind::NotExported)?;
     let own = snapshot.service(&service).and_then(|view| view.backends.get(&snapshot.local));
-    match own {
-        Some(backend) if backend.exported() && backend.has_port(port, Protocol::Tcp) => Ok(RouteKey { service, port }),
-        _ => Err(Kind::NotExported),
-    }
+    let backend = own.filter(|backend| backend.exported()).ok_or(Kind::NotExported)?;
+    let found = backend.ports.iter().find(|p| p.port == u32::from(port) && p.protocol() == Protocol::Tcp);
+    let found = found.ok_or(Kind::NotExported)?;
+    let h2c = speech(&found.name, &found.app_protocol) == Speech::H2c;
+    Ok((RouteKey { service, port }, h2c))
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &http::HeaderName) -> Option<&'h str> {

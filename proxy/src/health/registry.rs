@@ -142,10 +142,7 @@ mod tests {
     use super::*;
 
     fn pod(last: u8) -> Target {
-        Target::Pod {
-            service: ServiceKey::parse("ns/svc").unwrap(),
-            address: SocketAddr::from(([10, 0, 0, last], 80)),
-        }
+        Target::Pod { service: ServiceKey::parse("ns/svc").unwrap(), address: SocketAddr::from(([10, 0, 0, last], 80)) }
     }
 
     #[test]

@@ -154,6 +154,12 @@ impl Slot {
         self.usable(now_ms) == Usable::Probation
     }
 
+    /// True while a probation request is on its way.
+    #[must_use]
+    pub fn probing(&self, now_ms: u64) -> bool {
+        self.breaker().state == State::Probing && self.usable(now_ms) == Usable::No
+    }
+
     /// True when it is closed, or ejected for bad answers only: good enough when nothing else is.
     #[must_use]
     pub fn reachable(&self) -> bool {
@@ -172,7 +178,12 @@ impl Slot {
             && breaker.due_ms(self.policy, self.seed).is_some_and(|due| due <= now_ms)
             && self
                 .breaker
-                .compare_exchange(word, breaker.after(Event::Claim, now_ms).pack(), Ordering::Relaxed, Ordering::Relaxed)
+                .compare_exchange(
+                    word,
+                    breaker.after(Event::Claim, now_ms).pack(),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
                 .is_ok()
     }
 

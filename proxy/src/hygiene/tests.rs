@@ -17,7 +17,8 @@ fn clean(fields: &[(&str, &str)]) -> Result<(Parts, Notes), Refused> {
 
 #[test]
 fn hosts() {
-    let cases: [(&str, Version, &[(&str, &str)], Option<Refused>); 16] = [
+    type Case<'a> = (&'a str, Version, &'a [(&'a str, &'a str)], Option<Refused>);
+    let cases: [Case<'_>; 16] = [
         ("/", Version::HTTP_11, &[("host", "a.b")], None),
         ("/", Version::HTTP_11, &[("host", "a.b:8080")], None),
         ("/", Version::HTTP_11, &[("host", "[::1]:80")], None),

@@ -25,7 +25,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(super) const fn new(sender: SendRequest<RequestBody>, pulse: Arc<Pulse>, most: u32) -> Self {
+    pub(crate) const fn new(sender: SendRequest<RequestBody>, pulse: Arc<Pulse>, most: u32) -> Self {
         Self {
             sender,
             pulse,
@@ -38,37 +38,37 @@ impl Line {
     }
 
     /// True while new streams may be opened.
-    pub(super) fn usable(&self) -> bool {
+    pub(crate) fn usable(&self) -> bool {
         !self.retired.get() && !self.pulse.is_dead() && !self.sender.is_closed()
     }
 
     /// Streams open now.
-    pub(super) fn streams(&self) -> u32 {
+    pub(crate) fn streams(&self) -> u32 {
         self.streams.get()
     }
 
     /// True when four fifths of the streams that the gateway allows are open.
-    pub(super) fn crowded(&self) -> bool {
+    pub(crate) fn crowded(&self) -> bool {
         u64::from(self.streams.get()) * 5 >= u64::from(self.most) * 4
     }
 
     /// Prefers and waits for a younger line.
-    pub(super) fn grow_old(&self) {
+    pub(crate) fn grow_old(&self) {
         self.old.set(true);
     }
 
-    pub(super) fn is_old(&self) -> bool {
+    pub(crate) fn is_old(&self) -> bool {
         self.old.get()
     }
 
     /// Takes no new streams from now on.
-    pub(super) fn retire(&self) {
+    pub(crate) fn retire(&self) {
         self.retired.set(true);
         self.vacant.notify_waiters();
     }
 
     /// Returns when it takes no new streams and the last one has ended.
-    pub(super) async fn vacated(&self) {
+    pub(crate) async fn vacated(&self) {
         loop {
             let changed = self.vacant.notified();
             if self.retired.get() && self.streams.get() == 0 {
@@ -78,12 +78,12 @@ impl Line {
         }
     }
 
-    pub(super) const fn pulse(&self) -> &Arc<Pulse> {
+    pub(crate) const fn pulse(&self) -> &Arc<Pulse> {
         &self.pulse
     }
 
     /// Fails everything on the line at once.
-    pub(super) fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.pulse.kill();
     }
 
@@ -102,7 +102,7 @@ impl Line {
 pub(crate) struct Seat(Rc<Line>);
 
 impl Seat {
-    pub(super) fn on(line: Rc<Line>) -> Self {
+    pub(crate) fn on(line: Rc<Line>) -> Self {
         line.streams.set(line.streams.get() + 1);
         Self(line)
     }

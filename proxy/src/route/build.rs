@@ -1,12 +1,14 @@
 //! From snapshots to routes: only what changed is built again.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use strait_catalog::{
-    Backend, ClusterId, ClusterView, Condition, Endpoint, Freshness, Gateway, Protocol, ServiceKey, ServiceView, Snapshot,
+    Backend, ClusterId, ClusterView, Condition, Endpoint, Freshness, Gateway, Protocol, ServiceKey, ServiceView,
+    Snapshot,
 };
 
 use super::lease::OnNodes;
@@ -49,10 +51,13 @@ struct Gateways {
     targets: Arc<Targets>,
 }
 
+/// Which of a cluster's gateways are used, by address.
+pub type ChooseGateways = Box<dyn Fn(&[Gateway]) -> Vec<Arc<str>> + Send>;
+
 /// The one writer of routes.
-#[derive(Debug)]
 pub struct Builder {
     registry: Arc<Registry>,
+    choose: ChooseGateways,
     services: HashMap<ServiceKey, Known>,
     gateways: HashMap<ClusterId, Gateways>,
     table: RouteTable,
@@ -65,11 +70,18 @@ impl Builder {
     pub fn new(registry: Arc<Registry>) -> Self {
         Self {
             registry,
+            choose: Box::new(ready_or_all),
             services: HashMap::new(),
             gateways: HashMap::new(),
             table: RouteTable::default(),
             doubt: false,
         }
+    }
+
+    /// Replaces the choice among a cluster's gateways, before the first snapshot; else all on ready nodes are used, and
+    /// all of them when no node is ready.
+    pub fn choose_gateways(&mut self, choose: ChooseGateways) {
+        self.choose = choose;
     }
 
     /// The routes as of the last snapshot.
@@ -89,7 +101,8 @@ impl Builder {
         let clusters = self.update_gateways(snapshot, now_ms);
         let mut dirty = self.changed_services(snapshot, &clusters);
         if self.update_doubt(snapshot, &dirty) {
-            let on_nodes = |view: &ServiceView| view.backends.get(&snapshot.local).is_some_and(|b| !b.endpoints.is_empty());
+            let on_nodes =
+                |view: &ServiceView| view.backends.get(&snapshot.local).is_some_and(|b| !b.endpoints.is_empty());
             dirty.extend(snapshot.services().filter(|(_, view)| on_nodes(view)).map(|(key, _)| key.clone()));
         }
         let mut changes = Changes::default();
@@ -105,9 +118,8 @@ impl Builder {
             self.gateways.keys().filter(|id| snapshot.cluster(id).is_none()).cloned().collect();
         self.gateways.retain(|id, _| !changed.contains(id));
         for view in snapshot.clusters().filter(|c| !c.local) {
-            let same = |known: &Gateways| {
-                known.listed == view.gateways && Arc::ptr_eq(&known.freshness, &view.freshness)
-            };
+            let same =
+                |known: &Gateways| known.listed == view.gateways && Arc::ptr_eq(&known.freshness, &view.freshness);
             if !self.gateways.get(&view.id).is_some_and(same) {
                 changed.insert(view.id.clone());
                 let made = self.gateways_of(view, now_ms);
@@ -117,16 +129,12 @@ impl Builder {
         changed
     }
 
-    /// Gateways on ready nodes; all of them when no node is said to be ready.
     fn gateways_of(&self, view: &ClusterView, now_ms: u64) -> Gateways {
-        let any_ready = view.gateways.iter().any(|g| g.ready);
-        let mut addresses: Vec<&str> =
-            view.gateways.iter().filter(|g| g.ready || !any_ready).map(|g| g.address.as_str()).collect();
+        let mut addresses = (self.choose)(&view.gateways);
         addresses.sort_unstable();
         addresses.dedup();
         let number = self.registry.number(&view.id);
-        let candidate = |address: &str| {
-            let address: Arc<str> = address.into();
+        let candidate = |address: Arc<str>| {
             let target = Target::Gateway { cluster: view.id.clone(), address: address.clone() };
             Candidate::new(self.registry.slot(&target, number, now_ms), Address::Gateway(address), Class::Ready)
         };
@@ -215,7 +223,8 @@ impl Builder {
             clusters.push(self.cluster(id, true, targets, backend, old, snapshot));
         }
         for (id, backend) in others {
-            let targets = self.gateways.get(id).map_or_else(|| Arc::new(Targets::new(Vec::new())), |g| g.targets.clone());
+            let targets =
+                self.gateways.get(id).map_or_else(|| Arc::new(Targets::new(Vec::new())), |g| g.targets.clone());
             clusters.push(self.cluster(id, false, targets, backend, old, snapshot));
         }
         if clusters.len() > MAX_CLUSTERS {
@@ -235,10 +244,8 @@ impl Builder {
         old: Option<&ServiceRoute>,
         snapshot: &Snapshot,
     ) -> ClusterRoute {
-        let place: Arc<Place> = old
-            .and_then(|o| o.clusters.iter().find(|c| c.id == *id))
-            .map(|c| c.place.clone())
-            .unwrap_or_default();
+        let place: Arc<Place> =
+            old.and_then(|o| o.clusters.iter().find(|c| c.id == *id)).map(|c| c.place.clone()).unwrap_or_default();
         let (class, ready) = if local { own_class(&targets) } else { (remote_class(backend), backend.ready) };
         ClusterRoute {
             id: id.clone(),
@@ -287,6 +294,17 @@ impl Builder {
         };
         Arc::new(Targets::new(backend.endpoints.iter().filter_map(candidate).collect()))
     }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("services", &self.services.len()).finish_non_exhaustive()
+    }
+}
+
+fn ready_or_all(gateways: &[Gateway]) -> Vec<Arc<str>> {
+    let any_ready = gateways.iter().any(|g| g.ready);
+    gateways.iter().filter(|g| g.ready || !any_ready).map(|g| g.address.as_str().into()).collect()
 }
 
 const fn class(condition: Condition) -> Class {

@@ -76,7 +76,7 @@ pub(crate) struct Totals {
     pub(crate) best: f64,
     /// How many are ready by the catalog.
     pub(crate) ready: u32,
-    /// One that is due for probation.
+    /// One that is due for probation, while no other is on probation.
     pub(crate) due: Option<u32>,
     /// Something still changes by itself.
     pub(crate) unsettled: bool,
@@ -102,7 +102,7 @@ impl Targets {
     #[expect(clippy::cast_possible_truncation, reason = "weights; positions below 2^32")]
     pub(crate) fn refresh(&self, now_ms: u64) -> Totals {
         let mut totals = Totals::default();
-        let mut moved = false;
+        let (mut moved, mut probing) = (false, false);
         for (at, c) in self.candidates.iter().enumerate() {
             let health = if c.class == Class::Ready { c.slot.health(now_ms) } else { 0.0 };
             let effective = f64::from(c.weight) * health;
@@ -112,13 +112,19 @@ impl Targets {
             totals.healthy += effective;
             totals.best = totals.best.max(health);
             totals.ready += u32::from(c.class == Class::Ready);
-            if c.class <= Class::NotReady && c.class != Class::Leaving && (c.class == Class::Ready || c.slot.expected()) {
+            if c.class <= Class::NotReady && c.class != Class::Leaving && (c.class == Class::Ready || c.slot.expected())
+            {
                 totals.expected += f64::from(c.weight);
             }
             if c.class == Class::Ready && totals.due.is_none() && c.slot.usable(now_ms) == Usable::Probation {
                 totals.due = Some(at as u32);
             }
+            probing |= c.slot.probing(now_ms);
             totals.unsettled |= c.slot.unsettled(now_ms);
+        }
+        // One at a time: a crashed node is a black hole, and each probe of it costs some request a connect timeout.
+        if probing {
+            totals.due = None;
         }
         if moved {
             let weights: Vec<f32> = self.candidates.iter().map(Candidate::effective).collect();

@@ -56,10 +56,12 @@ impl ShareCells {
             sum += share.max(0.0);
             // Rounding must not leave a gap behind the last cluster that has a share.
             let end = last.is_some_and(|last| at >= last);
-            let threshold = if end { u32::MAX } else { (sum * f64::from(u32::MAX)).clamp(0.0, f64::from(u32::MAX)) as u32 };
+            let threshold =
+                if end { u32::MAX } else { (sum * f64::from(u32::MAX)).clamp(0.0, f64::from(u32::MAX)) as u32 };
             cell.store(threshold, Ordering::Relaxed);
         }
-        let packed = order.iter().take(MAX_CLUSTERS).enumerate().fold(0, |all, (i, at)| all | u64::from(at & 15) << (4 * i));
+        let packed =
+            order.iter().take(MAX_CLUSTERS).enumerate().fold(0, |all, (i, at)| all | u64::from(at & 15) << (4 * i));
         self.order.store(packed, Ordering::Relaxed);
     }
 }

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::SinkExt;
-use futures_util::channel::mpsc;
+use futures_util::stream::unfold;
 use http::Request;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -63,7 +62,8 @@ async fn bodies_stream_both_ways_at_once() {
     let tcp = TcpStream::connect(site.door()).await.unwrap();
     let (mut sender, conn) = http1::handshake(TokioIo::new(tcp)).await.unwrap();
     tokio::spawn(conn);
-    let (mut feed, body) = mpsc::channel::<Result<Frame<Bytes>, std::convert::Infallible>>(0);
+    let (feed, body) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, std::convert::Infallible>>(1);
+    let body = Box::pin(unfold(body, |mut body| async move { Some((body.recv().await?, body)) }));
     let request = Request::post("/echo").header("host", "m").body(StreamBody::new(body)).unwrap();
     let response = tokio::spawn(sender.send_request(request));
     feed.send(Ok(Frame::data(Bytes::from_static(b"first")))).await.unwrap();
@@ -199,13 +199,13 @@ async fn expect_continue_waits_for_the_pod() {
     let (site, _pod) = one_pod().await;
     let head = |path| format!("PUT {path} HTTP/1.1\r\nhost: m\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n");
     let mut raw = TcpStream::connect(site.door()).await.unwrap();
-    raw.write_all(head("/echo").as_bytes()).await.unwrap();
+    raw.write_all(head("/").as_bytes()).await.unwrap();
     let mut buffer = vec![0; 4096];
     let count = raw.read(&mut buffer).await.unwrap();
     assert!(buffer[..count].starts_with(b"HTTP/1.1 100 "), "{:?}", String::from_utf8_lossy(&buffer[..count]));
     raw.write_all(b"hello").await.unwrap();
     let mut rest = String::new();
-    while !rest.ends_with("hello") {
+    while !rest.ends_with("pod-0") {
         let count = raw.read(&mut buffer).await.unwrap();
         assert!(count > 0, "{rest}");
         rest.push_str(&String::from_utf8_lossy(&buffer[..count]));
@@ -275,5 +275,32 @@ async fn trickling_heads_are_cut_and_idle_connections_are_not() {
     let cut = tokio::time::timeout(Duration::from_secs(20), slow.read(&mut [0; 64])).await.unwrap();
     assert!(matches!(cut, Ok(0) | Err(_)), "{cut:?}");
     assert_eq!(idle.send(get("/")).await.unwrap().status, 200);
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_counts_against_the_path() {
+    let (site, pod) = one_pod().await;
+    let mut raw = TcpStream::connect(site.door()).await.unwrap();
+    raw.write_all(b"GET /slow?5000 HTTP/1.1\r\nhost: m\r\n\r\n").await.unwrap();
+    until("the pod has it", || pod.count() == 1).await;
+    let failures = || site.proxy().view().services[0].clusters[0].endpoints[0].failures;
+    assert_eq!(failures(), 0);
+    drop(raw);
+    until("it is counted", || failures() == 1).await;
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn no_answer_in_time_is_504() {
+    let mut site = Site::new("us-west");
+    site.export();
+    site.slice(1);
+    site.import("");
+    let pod = Pod::start(site.pod(0), "pod-0").await;
+    site.start_with(|config| config.timeouts.request = Duration::from_millis(300)).await;
+    let got = once(site.door(), get("/slow?5000")).await.unwrap();
+    assert_eq!((got.status.as_u16(), got.headers["x-strait-error"].as_bytes()), (504, &b"timeout"[..]));
+    assert_eq!(pod.count(), 1);
     site.stop().await;
 }

@@ -4,6 +4,7 @@
 mod client;
 mod failover;
 mod gateway;
+mod grpc;
 mod local;
 mod pod;
 mod relay;

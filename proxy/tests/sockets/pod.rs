@@ -9,11 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::{AbortHandle, JoinSet};
@@ -29,12 +30,27 @@ pub struct Pod {
 
 impl Pod {
     pub async fn start(address: SocketAddr, name: &str) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket.bind(address).unwrap();
-        let listener = socket.listen(1024).unwrap();
+        Self::serve(address, name, false).await
+    }
+
+    /// A pod that speaks HTTP/2 only, as gRPC servers do.
+    pub async fn start_h2c(address: SocketAddr, name: &str) -> Self {
+        Self::serve(address, name, true).await
+    }
+
+    async fn serve(address: SocketAddr, name: &str, h2c: bool) -> Self {
+        let mut tries = 0;
+        let listener = loop {
+            // A pod that stood here a moment ago may still be closing.
+            match listen(address) {
+                Ok(listener) => break listener,
+                Err(error) => assert!(tries < 500, "{address}: {error}"),
+            }
+            tries += 1;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
         let (requests, connections) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-        let run = run(listener, name.to_owned(), requests.clone(), connections.clone());
+        let run = run(listener, h2c, name.to_owned(), requests.clone(), connections.clone());
         let task = tokio::spawn(run).abort_handle();
         Self { requests, connections, task }
     }
@@ -50,7 +66,14 @@ impl Drop for Pod {
     }
 }
 
-async fn run(listener: TcpListener, name: String, requests: Arc<AtomicU32>, connections: Arc<AtomicU32>) {
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(1024)
+}
+
+async fn run(listener: TcpListener, h2c: bool, name: String, requests: Arc<AtomicU32>, connections: Arc<AtomicU32>) {
     let mut open = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
@@ -61,6 +84,11 @@ async fn run(listener: TcpListener, name: String, requests: Arc<AtomicU32>, conn
             let name = name.clone();
             async move { Ok::<_, Infallible>(answer(&name, request).await) }
         });
+        if h2c {
+            let conn = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service);
+            open.spawn(conn);
+            continue;
+        }
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new());
         open.spawn(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
@@ -102,6 +130,14 @@ async fn answer(name: &str, mut request: Request<Incoming>) -> Response<Body> {
                 .header("upgrade", "shout")
                 .body(text(String::new()))
                 .unwrap()
+        }
+        "/grpc" => {
+            let mut trailers = http::HeaderMap::new();
+            trailers.insert("grpc-status", "0".parse().unwrap());
+            let sent = request.into_body().collect().await.unwrap().to_bytes();
+            let frames = [Ok(Frame::data(sent)), Ok(Frame::data(name.to_owned().into())), Ok(Frame::trailers(trailers))];
+            let body = BoxBody::new(StreamBody::new(futures_util::stream::iter(frames)));
+            Response::builder().header("content-type", "application/grpc").body(body).unwrap()
         }
         "/refuse-body" => {
             Response::builder().status(StatusCode::EXPECTATION_FAILED).body(text("no".to_owned())).unwrap()

@@ -20,6 +20,8 @@ enum Answer {
     Lines(String),
     /// A watch: these lines, then silence for ever.
     Hangs(String),
+    /// A watch: nothing for so many seconds, then its regular end.
+    Lasts(u64),
     /// No answer at all.
     Silence,
 }
@@ -40,6 +42,16 @@ fn endless(text: String) -> Body {
     channel.boxed_unsync()
 }
 
+/// Ends after so many seconds.
+fn ending(seconds: u64) -> Body {
+    let (sender, channel) = http_body_util::channel::Channel::<Bytes>::new(1);
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(seconds)).await;
+        drop(sender);
+    });
+    channel.boxed_unsync()
+}
+
 /// A client of a server that answers as scripted: `script(nth, path and query)`. Returns the log of requests too.
 fn scripted(script: impl Fn(usize, &str) -> Answer + Send + Sync + 'static) -> (Client, Arc<Mutex<Vec<String>>>) {
     let log = Arc::new(Mutex::new(Vec::new()));
@@ -53,11 +65,13 @@ fn scripted(script: impl Fn(usize, &str) -> Answer + Send + Sync + 'static) -> (
         };
         let script = script.clone();
         async move {
-            let response = |status, body| Ok::<_, std::io::Error>(http::Response::builder().status(status).body(body).unwrap());
+            let response =
+                |status, body| Ok::<_, std::io::Error>(http::Response::builder().status(status).body(body).unwrap());
             match script(nth, &uri) {
                 Answer::Is(status, text) => response(status, body(text)),
                 Answer::Lines(text) => response(200, body(text)),
                 Answer::Hangs(text) => response(200, endless(text)),
+                Answer::Lasts(seconds) => response(200, ending(seconds)),
                 Answer::Silence => std::future::pending().await,
             }
         }
@@ -68,7 +82,10 @@ fn scripted(script: impl Fn(usize, &str) -> Answer + Send + Sync + 'static) -> (
 fn list(revision: &str, next: &str, names: &[&str]) -> Answer {
     let items: Vec<_> = names.iter().map(|name| object(name, revision)).collect();
     let items = items.join(",");
-    Answer::Is(200, format!(r#"{{"metadata":{{"resourceVersion":"{revision}","continue":"{next}"}},"items":[{items}]}}"#))
+    Answer::Is(
+        200,
+        format!(r#"{{"metadata":{{"resourceVersion":"{revision}","continue":"{next}"}},"items":[{items}]}}"#),
+    )
 }
 
 fn object(name: &str, revision: &str) -> String {
@@ -169,8 +186,10 @@ async fn a_half_dead_watch_is_left_in_time_and_resumed_where_it_stopped() {
     let (client, log) = scripted(|nth, uri| match nth {
         0 => list("10", "", &["a"]),
         1 => Answer::Hangs(
-            event("ADDED", "b", "11") + "{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"20\"}}}\n",
+            event("ADDED", "b", "11")
+                + "{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"20\"}}}\n",
         ),
+        _ if uri.ends_with("limit=1") => list("20", "", &["a"]),
         _ if uri.contains("resourceVersion=20") => Answer::Hangs(event("ADDED", "c", "21")),
         _ => panic!("unexpected {uri}"),
     });
@@ -246,9 +265,33 @@ async fn revisions_that_go_back_wait_for_a_new_epoch() {
     assert_eq!(run.line("Service").state, WatchState::Watching);
 }
 
+/// A restored server takes a watch from a revision it has not reached, and stays silent.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_fell_behind_is_noticed_after_a_cut() {
+    let (client, _) = scripted(|nth, uri| match nth {
+        0 => list("90", "", &["a"]),
+        1 => Answer::Lines(event("ADDED", "b", "100")),
+        _ if is_watch(uri) => Answer::Hangs(String::new()),
+        _ => list("7", "", &["a"]),
+    });
+    let mut run = Run::services(&client);
+    assert_eq!(run.relist().await.0, 90);
+    assert_eq!(run.events().await.len(), 1);
+    let noticed = async {
+        while !run.line("Service").error.contains("is at 0.7, below 0.100") {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), noticed).await.expect("noticed");
+    run.epoch.raise(1);
+    assert!(matches!(run.next().await, Input::Records(gone) if gone.len() == 1 && gone[0].is_tombstone()));
+    assert_eq!(run.relist().await, (7, vec!["a".into()]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_new_epoch_ends_a_standing_watch() {
-    let (client, _) = scripted(|_, uri| if is_watch(uri) { Answer::Hangs(String::new()) } else { list("10", "", &["a"]) });
+    let (client, _) =
+        scripted(|_, uri| if is_watch(uri) { Answer::Hangs(String::new()) } else { list("10", "", &["a"]) });
     let mut run = Run::services(&client);
     run.relist().await;
     run.epoch.raise(4);
@@ -306,7 +349,11 @@ async fn revisions_that_are_no_integers_are_refused_by_name() {
         r#"Service ml/a of https://api has resourceVersion "x7", not an integer"#,
         r#"/api/v1/services of https://api has resourceVersion "v10", not an integer"#,
     ] {
-        let seen = async { while !run.line("Service").error.contains(expected) { sleep(Duration::from_millis(50)).await } };
+        let seen = async {
+            while !run.line("Service").error.contains(expected) {
+                sleep(Duration::from_millis(50)).await
+            }
+        };
         timeout(Duration::from_secs(60), seen).await.expect(expected);
     }
     assert!(run.rx.try_recv().is_err());
@@ -317,7 +364,10 @@ async fn revisions_that_are_no_integers_are_refused_by_name() {
 async fn one_object_that_does_not_read_stands_alone() {
     let bad = r#"{"metadata":{"namespace":"ml","name":"bad","resourceVersion":"9"},"spec":{"ports":"none"}}"#;
     let (client, _) = scripted(move |nth, _| match nth {
-        0 => Answer::Is(200, format!(r#"{{"metadata":{{"resourceVersion":"10"}},"items":[{bad},{}]}}"#, object("good", "8"))),
+        0 => Answer::Is(
+            200,
+            format!(r#"{{"metadata":{{"resourceVersion":"10"}},"items":[{bad},{}]}}"#, object("good", "8")),
+        ),
         _ => Answer::Hangs(format!("{{\"type\":\"ADDED\",\"object\":{bad}}}\n") + &event("ADDED", "other", "12")),
     });
     let mut run = Run::services(&client);
@@ -329,7 +379,7 @@ async fn one_object_that_does_not_read_stands_alone() {
 async fn trouble_keeps_what_is_known_and_backs_off() {
     let (client, log) = scripted(|nth, _| match nth {
         0 => list("10", "", &["a"]),
-        1 => Answer::Lines(event("ADDED", "b", "11")), // ends at once, as when the server shuts down
+        1 => Answer::Lines(event("ADDED", "b", "11")), // cut, as when the server shuts down
         2..=21 => Answer::Is(500, "<html>".into()),
         22 => list("30", "", &["a", "b"]),
         _ => Answer::Hangs(String::new()),
@@ -340,8 +390,28 @@ async fn trouble_keeps_what_is_known_and_backs_off() {
     let began = Instant::now();
     assert_eq!(run.relist().await.0, 30, "after some refusals in a row a list is tried");
     assert!(began.elapsed() > Duration::from_secs(20), "{:?}", began.elapsed());
-    let watches = log.lock().unwrap().iter().filter(|uri| uri.contains("resourceVersion=11")).count();
-    assert_eq!(watches, 3);
+    let log = log.lock().unwrap();
+    let kinds: Vec<_> = log[1..6].iter().map(|uri| (is_watch(uri), uri.ends_with("limit=1"))).collect();
+    assert_eq!(kinds, [(true, false), (false, true), (false, true), (false, true), (false, false)]);
+}
+
+/// The revision is asked for in doubt only: an undisturbed agent sends nothing but one watch after another.
+#[tokio::test(start_paused = true)]
+async fn a_watch_whose_time_is_up_is_followed_by_the_next_at_once() {
+    let (client, log) = scripted(|nth, uri| match nth {
+        0 => list("10", "", &["a"]),
+        1..=4 => {
+            Answer::Lasts(uri.split("timeoutSeconds=").nth(1).unwrap().split('&').next().unwrap().parse().unwrap())
+        }
+        _ => Answer::Hangs(event("ADDED", "b", "11")),
+    });
+    let mut run = Run::services(&client);
+    run.relist().await;
+    let began = Instant::now();
+    assert_eq!(run.events().await.len(), 1);
+    assert!((120..=241).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert!(log.lock().unwrap()[1..].iter().all(|uri| is_watch(uri) && uri.contains("resourceVersion=10")));
+    assert_eq!(run.status.broken_for(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -350,6 +420,7 @@ async fn silence_is_not_waited_for_without_end() {
         0 => Answer::Silence,
         1 => list("10", "", &["a"]),
         2 => Answer::Silence,
+        3 => list("11", "", &["a"]),
         _ => Answer::Hangs(event("ADDED", "b", "11")),
     });
     let mut run = Run::services(&client);

@@ -86,8 +86,11 @@ mod tests {
             Change::Gone(sighting("never", true).name, 4),
         ];
         let told = imports.changed(0, changes);
-        let expected =
-            [Input::Import(key("b"), Some(Import::default())), Input::Import(key("a"), None), Input::Import(key("b"), None)];
+        let expected = [
+            Input::Import(key("b"), Some(Import::default())),
+            Input::Import(key("a"), None),
+            Input::Import(key("b"), None),
+        ];
         assert_eq!(told, expected);
         assert_eq!(imports.known().count(), 0);
     }

@@ -110,7 +110,8 @@ mod tests {
     #[test]
     fn two_objects_for_one_cluster_are_one_peer() {
         let mut peers = Peers::new(ClusterId::parse("us-west").unwrap());
-        let told = peers.listed(Version::default(), vec![sighting("z", "us-east", "z:1"), sighting("b", "us-east", "b:1")]);
+        let told =
+            peers.listed(Version::default(), vec![sighting("z", "us-east", "z:1"), sighting("b", "us-east", "b:1")]);
         assert_eq!(gateways(&told), ["b:1"]);
     }
 }

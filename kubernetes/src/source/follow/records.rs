@@ -83,9 +83,8 @@ impl Follow for Records {
         for change in changes {
             match change {
                 Change::Set(seen) => self.set(epoch, seen, &mut records),
-                Change::Gone(name, revision) => records.extend(
-                    self.known.remove(&name).map(|key| Record::tombstone(key, Version::new(epoch, revision))),
-                ),
+                Change::Gone(name, revision) => records
+                    .extend(self.known.remove(&name).map(|key| Record::tombstone(key, Version::new(epoch, revision)))),
             }
         }
         if records.is_empty() { Vec::new() } else { vec![Input::Records(records)] }

@@ -28,7 +28,11 @@ fn fact(cluster: &ClusterId, map: &ConfigMap) -> Result<Option<Fact>, Unfit> {
     }
     let text = |key: &str| map.data.as_ref().and_then(|data| data.get(key)).map(|t| t.trim()).unwrap_or_default();
     if text("id") != cluster.as_str() {
-        return Err(Unfit::field("data.id", text("id"), "the id this agent was started with; restart it after a change"));
+        return Err(Unfit::field(
+            "data.id",
+            text("id"),
+            "the id this agent was started with; restart it after a change",
+        ));
     }
     let (networks, refused): (Vec<_>, Vec<_>) = listed(text("podCIDRs")).partition(|text| is_network(text));
     if !refused.is_empty() {

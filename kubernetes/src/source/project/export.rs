@@ -10,11 +10,7 @@ use crate::source::{SourceConfig, Unfit};
 ///
 /// # Errors
 /// [`Unfit`] when its name cannot stand in DNS.
-pub fn project_export(
-    cluster: &ClusterId,
-    version: Version,
-    export: &ServiceExport,
-) -> Result<Option<Record>, Unfit> {
+pub fn project_export(cluster: &ClusterId, version: Version, export: &ServiceExport) -> Result<Option<Record>, Unfit> {
     Ok(record(Some(fact(cluster, export)?), version))
 }
 

@@ -80,10 +80,16 @@ mod tests {
     #[test]
     fn the_internal_address_comes_first() {
         for (addresses, port, expected) in [
-            (json!([{"type": "ExternalIP", "address": "198.51.100.7"}, {"type": "InternalIP", "address": "10.77.0.11"}]),
-                Some(31_443), "10.77.0.11:31443"),
-            (json!([{"type": "Hostname", "address": "n1"}, {"type": "ExternalIP", "address": "198.51.100.7"}]),
-                Some(31_443), "198.51.100.7:31443"),
+            (
+                json!([{"type": "ExternalIP", "address": "198.51.100.7"}, {"type": "InternalIP", "address": "10.77.0.11"}]),
+                Some(31_443),
+                "10.77.0.11:31443",
+            ),
+            (
+                json!([{"type": "Hostname", "address": "n1"}, {"type": "ExternalIP", "address": "198.51.100.7"}]),
+                Some(31_443),
+                "198.51.100.7:31443",
+            ),
             (json!([{"type": "InternalIP", "address": "fd00::7"}]), Some(31_443), "[fd00::7]:31443"),
             (json!([{"type": "InternalIP", "address": "not an address"}]), Some(31_443), ""),
             (json!([{"type": "InternalIP", "address": "10.77.0.11"}]), None, ""),

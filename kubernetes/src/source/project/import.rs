@@ -75,7 +75,8 @@ mod tests {
     use super::*;
 
     fn projected(annotations: &Json, spec: &Json) -> Import {
-        let object = json!({"metadata": {"namespace": "ml", "name": "model", "annotations": annotations}, "spec": spec});
+        let object =
+            json!({"metadata": {"namespace": "ml", "name": "model", "annotations": annotations}, "spec": spec});
         let (key, import) =
             project_import(&serde_json::from_value(object).unwrap(), "0.0.0.0".parse().unwrap()).unwrap();
         assert_eq!(key.to_string(), "ml/model");
@@ -88,12 +89,10 @@ mod tests {
             {"name": "http", "port": 80, "protocol": "TCP", "appProtocol": "http"}, {"name": "dns", "port": 53, "protocol": "UDP"},
             {"port": 81},
         ]});
-        let import = projected(&json!({"strait.dev/listeners": r#"{"80/TCP":20017,"53/UDP":20018,"99/TCP":1}"#}), &spec);
+        let import =
+            projected(&json!({"strait.dev/listeners": r#"{"80/TCP":20017,"53/UDP":20018,"99/TCP":1}"#}), &spec);
         let listeners: Vec<_> = import.ports.iter().map(|p| (p.port, p.listener.map(|l| l.to_string()))).collect();
-        assert_eq!(
-            listeners,
-            [(80, Some("0.0.0.0:20017".into())), (53, Some("0.0.0.0:20018".into())), (81, None)]
-        );
+        assert_eq!(listeners, [(80, Some("0.0.0.0:20017".into())), (53, Some("0.0.0.0:20018".into())), (81, None)]);
         assert_eq!(import.ips, ["10.111.0.9".parse::<IpAddr>().unwrap(), "fd00::9".parse().unwrap()]);
         assert!(!import.headless && !import.lingering);
     }
@@ -107,7 +106,9 @@ mod tests {
 
     #[test]
     fn a_broken_annotation_costs_the_listeners_only() {
-        for broken in ["", "[]", "{", r#"{"80":1}"#, r#"{"80/":1}"#, r#"{"x/TCP":1}"#, r#"{"80/TCP":70000}"#, r#"{"80/TCP":0}"#] {
+        for broken in
+            ["", "[]", "{", r#"{"80":1}"#, r#"{"80/":1}"#, r#"{"x/TCP":1}"#, r#"{"80/TCP":70000}"#, r#"{"80/TCP":0}"#]
+        {
             assert!(read_listeners(broken).is_err(), "{broken}");
             let import = projected(
                 &json!({"strait.dev/listeners": broken}),

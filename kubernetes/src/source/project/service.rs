@@ -109,7 +109,10 @@ mod tests {
             "internalTrafficPolicy": "Cluster", "trafficDistribution": "PreferClose", "ipFamilies": ["IPv6", "IPv4"],
         }));
         assert_eq!(value.session_affinity, Some(SessionAffinity { timeout_seconds: 60 }));
-        assert_eq!((value.internal_traffic_policy.as_str(), value.traffic_distribution.as_str()), ("Cluster", "PreferClose"));
+        assert_eq!(
+            (value.internal_traffic_policy.as_str(), value.traffic_distribution.as_str()),
+            ("Cluster", "PreferClose")
+        );
         assert_eq!(value.ip_families, ["IPv6", "IPv4"]);
         let default = projected(json!({"sessionAffinity": "ClientIP"})).session_affinity;
         assert_eq!(default, Some(SessionAffinity { timeout_seconds: 10_800 }));

@@ -149,7 +149,9 @@ proptest! {
 /// The worked examples: remotes of capacity 1 and load ½, 65 and 140 ms away.
 #[test]
 fn the_split_is_the_worked_one() {
-    for (part, want) in [(0.8, [100.0, 0.0, 0.0]), (0.5, [70.0, 18.8, 11.2]), (0.25, [35.0, 40.8, 24.2]), (0.0, [0.0, 62.7, 37.3])] {
+    for (part, want) in
+        [(0.8, [100.0, 0.0, 0.0]), (0.5, [70.0, 18.8, 11.2]), (0.25, [35.0, 40.8, 24.2]), (0.0, [0.0, 62.7, 37.3])]
+    {
         let mut spill = Spill::default();
         let mut inputs = three(1.0, 1.0);
         (inputs[1].rtt_ms, inputs[2].rtt_ms) = (Some(65.0), Some(140.0));
@@ -303,4 +305,7 @@ fn the_initial_fill_has_no_ramp() {
     late.tick(0, &three(0.0, 0.0), 0.0);
     late.tick(40_000, &three(0.0, 0.0), 0.0);
     assert!(late.tick(40_100, &three(10.0, 10.0), 0.0).shares()[0] < 0.01, "a minute later it is a return");
+    let mut quiet = Spill::default();
+    quiet.tick(0, &three(0.0, 0.0), 0.0);
+    assert!(quiet.tick(40_000, &three(10.0, 10.0), 0.0).shares()[0] < 0.01, "also when nothing was looked at between");
 }

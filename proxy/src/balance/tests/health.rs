@@ -1,5 +1,7 @@
 //! What may be used when, end to end.
 
+use futures_util::FutureExt as _;
+
 use super::world::{Behaviour, EAST, EU, Pod, WEST, World};
 use crate::balance::{Attempted, EndpointState, pick, pick_local_only};
 use crate::health::{Outcome, Usable};
@@ -25,8 +27,7 @@ fn with_all_suspect_the_load_moves_between_them() {
     let mut world = World::new(4, 0, 0);
     world.pods_behave(Behaviour::Refuses);
     world.run(2_000, 100);
-    let counts: Vec<u64> =
-        world.route().clusters[0].targets.candidates.iter().map(|c| c.slot.counts().1).collect();
+    let counts: Vec<u64> = world.route().clusters[0].targets.candidates.iter().map(|c| c.slot.counts().1).collect();
     assert!(counts.iter().all(|n| *n > 20), "{counts:?}");
 }
 
@@ -190,18 +191,102 @@ fn retries_go_to_another_endpoint_then_to_another_cluster() {
 #[test]
 fn a_panic_uses_what_answers_badly_but_not_what_refuses() {
     let mut world = World::new(4, 0, 0);
-    world.run(500, 100);
-    world.pods_behave(Behaviour::Errors);
-    world.behave("10.1.0.1:8080", Behaviour::Refuses);
-    world.run(3_000, 200);
-    let route = world.route();
-    assert!(route.in_panic());
-    let states: Vec<EndpointState> =
-        route.status(world.now()).clusters[0].endpoints.iter().map(|e| e.state).collect();
-    assert!(states.iter().all(|s| *s != EndpointState::Ready), "{states:?}");
-    let before: Vec<u64> = route.clusters[0].targets.candidates.iter().map(|c| c.slot.counts().1).collect();
-    world.run(500, 200);
-    let after: Vec<u64> = route.clusters[0].targets.candidates.iter().map(|c| c.slot.counts().1).collect();
-    let used: Vec<u64> = after.iter().zip(&before).map(|(a, b)| a - b).collect();
-    assert!(used[1..].iter().all(|n| *n >= 20), "spread over those that answer: {used:?}");
+    let (slots, now) = (world.slots(WEST), world.now());
+    slots[0].record(Outcome::Refused, now);
+    for slot in &slots[1..] {
+        for _ in 0..5 {
+            slot.record(Outcome::ServerError, now);
+        }
+    }
+    // One of them failed its probation as well: more suspect, and used all the same.
+    assert!(slots[1].claim_probation(now + 1_500));
+    slots[1].record(Outcome::ServerError, now + 1_500);
+    assert_eq!(slots[1].breaker().trips, 2);
+    world.balancer.step(true);
+    assert!(world.route().in_panic());
+    let status = world.route().status(now);
+    assert!(status.clusters[0].endpoints.iter().all(|e| e.state == EndpointState::Ejected), "{status:?}");
+    let counts = world.picks(WEST, 300);
+    assert_eq!(counts[0], 0, "{counts:?}");
+    assert!(counts[1..].iter().all(|n| *n > 50), "{counts:?}");
+}
+
+#[test]
+fn the_least_suspect_is_the_one_with_the_least_against_it() {
+    let mut world = World::new(3, 0, 0);
+    let (slots, now) = (world.slots(WEST), world.now());
+    for (slot, refusals) in slots.iter().zip([3, 1, 2]) {
+        for _ in 0..refusals {
+            slot.record(Outcome::Refused, now);
+        }
+    }
+    assert_eq!(world.picks(WEST, 100), [0, 100, 0]);
+}
+
+#[test]
+fn an_ejection_wakes_the_balancer_once() {
+    let world = World::new(2, 0, 0);
+    let woken = || world.registry.wake().notified().now_or_never().is_some();
+    woken();
+    let slot = &world.slots(WEST)[0];
+    slot.record(Outcome::ServerError, world.now());
+    assert!(!woken(), "one bad answer changes nothing");
+    slot.record(Outcome::Refused, world.now());
+    assert!(woken());
+    slot.record(Outcome::Refused, world.now());
+    assert!(!woken(), "it was ejected already");
+}
+
+#[test]
+fn mostly_bad_answers_eject_without_a_run_of_them() {
+    let world = World::new(2, 0, 0);
+    let (slot, now) = (&world.slots(WEST)[0], world.now());
+    let good = Outcome::Success { latency: std::time::Duration::from_millis(1) };
+    for outcome in [good, Outcome::ServerError, Outcome::ServerError].into_iter().cycle().take(19) {
+        slot.record(outcome, now);
+        assert_eq!(slot.usable(now), Usable::Yes, "too few to tell");
+    }
+    slot.record(Outcome::ServerError, now);
+    assert_eq!(slot.usable(now), Usable::No);
+}
+
+#[test]
+fn a_pod_that_went_and_came_back_starts_anew() {
+    let mut world = World::new(2, 2, 2);
+    let slot = world.slots(WEST)[1].clone();
+    slot.record(Outcome::Refused, world.now());
+    world.slice(WEST, &[Pod::Ready]);
+    world.publish();
+    assert_eq!(slot.usable(world.now()), Usable::No);
+    world.slice(WEST, &[Pod::Ready, Pod::Ready]);
+    world.publish();
+    assert_eq!(world.slots(WEST)[1].id(), slot.id(), "it is remembered");
+    assert_eq!(slot.usable(world.now()), Usable::Yes, "and forgiven");
+}
+
+#[test]
+fn of_those_that_are_leaving_only_the_ones_that_answered_just_now() {
+    let mut world = World::new(3, 0, 0);
+    let now = world.now();
+    world.slots(WEST)[1].record(Outcome::Success { latency: std::time::Duration::from_millis(1) }, now);
+    world.slice(WEST, &[Pod::Leaving; 3]);
+    world.publish();
+    assert_eq!(world.picks(WEST, 50), [0, 50, 0]);
+}
+
+#[test]
+fn a_set_has_one_pod_on_probation_at_a_time() {
+    let mut world = World::new(4, 0, 0);
+    for slot in &world.slots(WEST)[..2] {
+        slot.record(Outcome::ConnectTimeout, world.now());
+    }
+    world.run(1_600, 0);
+    let (route, now) = (world.route(), world.now());
+    let first = pick(&route, &mut world.rng, now, &Attempted::none()).unwrap();
+    assert!(first.probation);
+    world.balancer.step(true);
+    assert!(!pick(&route, &mut world.rng, now, &Attempted::none()).unwrap().probation, "the first is not back");
+    first.begin().record(Outcome::ConnectTimeout, now);
+    world.balancer.step(true);
+    assert!(pick(&route, &mut world.rng, now, &Attempted::none()).unwrap().probation, "now the second's turn");
 }

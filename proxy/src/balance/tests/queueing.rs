@@ -41,6 +41,7 @@ fn simulate(way: Way, load: f64, slow: f64, requests: usize) -> Measured {
     let service = |at: usize| if at.is_multiple_of(10) { SERVICE_US * slow } else { SERVICE_US };
     let capacity: f64 = (0..ENDPOINTS as usize).map(|at| 1.0 / service(at)).sum();
     let gap = 1.0 / (capacity * load);
+    #[expect(clippy::cast_possible_truncation, reason = "microseconds of a test")]
     let exponential = |rng: &mut fastrand::Rng, mean: f64| (-mean * (1.0 - rng.f64()).ln()).max(1.0) as u64;
 
     let mut queues: Vec<VecDeque<Job>> = (0..ENDPOINTS).map(|_| VecDeque::new()).collect();

@@ -63,12 +63,16 @@ fn only_what_changed_is_built_again() {
 }
 
 #[test]
-fn a_gateway_that_left_is_not_used_and_its_cluster_lives_on() {
+fn the_chosen_gateways_are_the_targets() {
     let mut world = World::new(0, 2, 0);
     world.run(500, 100);
-    world.gateways(EAST, 4);
+    world.gateways(EAST, 6);
     world.publish();
-    assert_eq!(world.route().clusters.iter().find(|c| c.id.as_str() == EAST).unwrap().targets.candidates.len(), 4);
+    assert_eq!(
+        world.route().clusters.iter().find(|c| c.id.as_str() == EAST).unwrap().targets.candidates.len(),
+        4,
+        "as chosen"
+    );
     assert_eq!(world.run(1_000, 100).of(EAST), 100);
 }
 

@@ -8,12 +8,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
 use strait_catalog::{
-    Authority, Catalog, ClusterId, ExportRecord, GatewayRecord, Import, ImportPort, Key, Kind, Peer, Protocol, Published,
-    Record, ServiceKey, ServicePort, ServiceRecord, SliceEndpoint, SlicePort, SliceRecord, Value, Version, ZoneCounts,
+    Authority, Catalog, ClusterId, ExportRecord, GatewayRecord, Import, ImportPort, Key, Kind, Peer, Protocol,
+    Published, Record, ServiceKey, ServicePort, ServiceRecord, SliceEndpoint, SlicePort, SliceRecord, Value, Version,
+    ZoneCounts,
 };
 
 use crate::balance::{Attempted, Balancer, Choice, TargetRef, pick};
-use crate::health::{Outcome, Registry};
+use crate::health::{Outcome, Registry, Slot};
 use crate::route::{InFlight, RelayedError, RouteKey, RouteTable, ServiceRoute};
 
 pub(super) const WEST: &str = "us-west";
@@ -91,7 +92,8 @@ impl World {
         let registry = Registry::new();
         let clock = Arc::new(AtomicU64::new(1_000_000));
         let time = clock.clone();
-        let balancer = Balancer::new(published.clone(), registry.clone(), move || time.load(Ordering::Relaxed));
+        let balancer = Balancer::new(published.clone(), registry.clone(), move || time.load(Ordering::Relaxed))
+            .choosing(Box::new(|all| all.iter().take(4).map(|g| g.address.as_str().into()).collect()));
         let mut world = Self {
             catalog: Catalog::new(cluster(WEST)),
             table: balancer.table(),
@@ -217,8 +219,31 @@ impl World {
         self.table.load().get(&key).unwrap().clone()
     }
 
-    pub(super) fn shares(&self) -> Vec<f64> {
-        self.route().shares()
+    /// One cluster's share.
+    pub(super) fn share(&self, name: &str) -> f64 {
+        let route = self.route();
+        let at = route.clusters.iter().position(|c| c.id.as_str() == name).unwrap();
+        route.shares()[at]
+    }
+
+    /// The slots of a cluster's targets.
+    pub(super) fn slots(&self, name: &str) -> Vec<Arc<Slot>> {
+        let route = self.route();
+        let cluster = route.clusters.iter().find(|c| c.id.as_str() == name).unwrap();
+        cluster.targets.candidates.iter().map(|c| c.slot.clone()).collect()
+    }
+
+    /// Which of a cluster's targets so many picks fall to.
+    pub(super) fn picks(&mut self, name: &str, count: usize) -> Vec<usize> {
+        let (route, slots, now) = (self.route(), self.slots(name), self.now());
+        let mut counts = vec![0; slots.len()];
+        for _ in 0..count {
+            let choice = pick(&route, &mut self.rng, now, &Attempted::none()).unwrap();
+            if let Some(at) = slots.iter().position(|s| s.id() == choice.slot.id()) {
+                counts[at] += 1;
+            }
+        }
+        counts
     }
 
     /// Lets time pass, with `rate` requests a second, ticks every 100 ms and on every event.

@@ -275,7 +275,8 @@ fn a_slice_that_changes_its_service_leaves_a_tombstone() {
     let moved = sighting(&follow, 3, 0, 7);
     let told = follow.changed(0, vec![Change::Set(moved)]);
     let [Input::Records(records)] = &told[..] else { panic!("{told:?}") };
-    let shown: Vec<_> = records.iter().map(|r| (r.key().name.to_string(), r.is_tombstone(), r.version().revision)).collect();
+    let shown: Vec<_> =
+        records.iter().map(|r| (r.key().name.to_string(), r.is_tombstone(), r.version().revision)).collect();
     assert_eq!(shown, [("ml/s3/u1".to_owned(), true, 7), ("ml/s0/u1".to_owned(), false, 7)]);
     // And to none at all.
     let unlabelled = sighting(&follow, 3, 1, 8);

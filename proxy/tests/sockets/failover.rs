@@ -1,0 +1,313 @@
+//! Requests that move to another cluster: the acceptance bar is that no GET is lost.
+
+use std::time::Duration;
+
+use crate::client::{Got, Kept, get, once, post};
+use crate::pod::Pod;
+use crate::relay::Relay;
+use crate::site::Site;
+
+/// Two clusters that export the same service; us-west is where the clients are.
+pub struct Pair {
+    pub west: Site,
+    pub east: Site,
+    pub west_pods: Vec<Pod>,
+    pub east_pods: Vec<Pod>,
+    relay: Option<Relay>,
+}
+
+impl Pair {
+    /// `relayed`: us-west reaches us-east through a relay with that delay each way.
+    pub async fn new(pods: u8, relayed: Option<Duration>) -> Self {
+        let (mut west, mut east) = (Site::new("us-west"), Site::new("us-east"));
+        for site in [&west, &east] {
+            site.export();
+            site.slice(pods);
+            site.import("");
+        }
+        let relay = match relayed {
+            Some(delay) => {
+                east.announce(east.relay());
+                Some(Relay::start(east.relay(), east.gateway(), delay).await)
+            }
+            None => {
+                east.announce(east.gateway());
+                None
+            }
+        };
+        west.announce(west.gateway());
+        east.meet(&west);
+        east.start().await;
+        west.meet(&east);
+        west.start().await;
+        west.linked(&east).await;
+        let (west_pods, east_pods) = (pods_of(&west, pods).await, pods_of(&east, pods).await);
+        Self { west, east, west_pods, east_pods, relay }
+    }
+
+    pub async fn stop(&self) {
+        self.west.stop().await;
+        self.east.stop().await;
+    }
+}
+
+async fn pods_of(site: &Site, count: u8) -> Vec<Pod> {
+    let mut pods = Vec::new();
+    for n in 0..count {
+        pods.push(Pod::start(site.pod(n), &format!("{}-{n}", site.id)).await);
+    }
+    pods
+}
+
+/// Open-loop load of 200 requests a second for the time, every second one on a new connection. Returns the answers and
+/// what failed.
+async fn load(site: &Site, time: Duration) -> (Vec<Got>, Vec<String>) {
+    let door = site.door();
+    let kept = std::sync::Arc::new(tokio::sync::Mutex::new(Vec::<Kept>::new()));
+    let mut tick = tokio::time::interval(Duration::from_millis(5));
+    let mut running = tokio::task::JoinSet::new();
+    let until = tokio::time::Instant::now() + time;
+    let mut number = 0;
+    while tokio::time::Instant::now() < until {
+        tick.tick().await;
+        number += 1;
+        let kept = kept.clone();
+        running.spawn(async move {
+            if number % 2 == 0 {
+                return once(door, get("/")).await;
+            }
+            let pooled = kept.lock().await.pop();
+            let mut connection = match pooled {
+                Some(open) => open,
+                None => Kept::open(door).await?,
+            };
+            let got = connection.send(get("/")).await;
+            if got.is_ok() {
+                kept.lock().await.push(connection);
+            }
+            got
+        });
+    }
+    let (mut answers, mut failures) = (Vec::new(), Vec::new());
+    while let Some(done) = running.join_next().await {
+        match done.unwrap() {
+            Ok(got) if got.status == 200 => answers.push(got),
+            Ok(got) => failures.push(format!("{} {}", got.status, got.body)),
+            Err(error) => failures.push(error),
+        }
+    }
+    (answers, failures)
+}
+
+#[tokio::test]
+async fn served_at_home_while_home_is_well() {
+    let pair = Pair::new(3, None).await;
+    let (answers, failures) = load(&pair.west, Duration::from_millis(500)).await;
+    assert_eq!(failures, Vec::<String>::new());
+    assert!(answers.iter().all(|got| got.served_by() == "us-west"));
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn all_local_pods_killed_under_load() {
+    let mut pair = Pair::new(5, None).await;
+    let pods = std::mem::take(&mut pair.west_pods);
+    let kill = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        drop(pods);
+    };
+    let ((answers, failures), ()) = tokio::join!(load(&pair.west, Duration::from_secs(2)), kill);
+    assert_eq!(failures, Vec::<String>::new());
+    assert!(answers.iter().any(|got| got.served_by() == "us-west"));
+    assert_eq!(once(pair.west.door(), get("/")).await.unwrap().served_by(), "us-east");
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn all_local_pods_scaled_away_under_load_and_back() {
+    let mut pair = Pair::new(5, None).await;
+    let pods = std::mem::take(&mut pair.west_pods);
+    let scale = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        // As measured: sockets close up to a second before the slice says so.
+        drop(pods);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        pair.west.slice(0);
+        pair.west.publish();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let pods = pods_of(&pair.west, 5).await;
+        pair.west.slice(5);
+        pair.west.publish();
+        pods
+    };
+    let ((answers, failures), pods) = tokio::join!(load(&pair.west, Duration::from_secs(3)), scale);
+    assert_eq!(failures, Vec::<String>::new());
+    assert!(answers.iter().any(|got| got.served_by() == "us-east"));
+    drop(pods);
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn posts_move_when_nothing_was_sent() {
+    let mut pair = Pair::new(3, None).await;
+    pair.west_pods.clear();
+    for n in 0..20 {
+        let got = once(pair.west.door(), post("/echo", &format!("number {n}"))).await.unwrap();
+        assert_eq!((got.status.as_u16(), got.body, ), (200, format!("number {n}")));
+    }
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn the_serving_gateway_goes_away_under_load() {
+    let mut pair = Pair::new(3, None).await;
+    let (west, mut third) = (&pair.west, Site::new("eu-west"));
+    third.export();
+    third.slice(3);
+    third.announce(third.gateway());
+    third.meet(west);
+    third.start().await;
+    let third_pods = pods_of(&third, 3).await;
+    west.meet(&third);
+    west.linked(&third).await;
+    pair.west_pods.clear();
+    assert_eq!(load(west, Duration::from_millis(500)).await.1, Vec::<String>::new());
+    let gone = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        // At once: listeners and connections are closed.
+        pair.east.proxy().stop(Duration::ZERO).await;
+    };
+    let ((answers, failures), ()) = tokio::join!(load(west, Duration::from_secs(2)), gone);
+    assert_eq!(failures, Vec::<String>::new());
+    assert!(answers.iter().any(|got| got.served_by() == "eu-west"));
+    drop(third_pods);
+    west.stop().await;
+    third.stop().await;
+}
+
+#[tokio::test]
+async fn the_serving_gateway_is_rolled_under_load() {
+    let mut pair = Pair::new(3, None).await;
+    let (west, mut third) = (&pair.west, Site::new("eu-west"));
+    third.export();
+    third.slice(3);
+    third.announce(third.gateway());
+    third.meet(west);
+    third.start().await;
+    let third_pods = pods_of(&third, 3).await;
+    west.meet(&third);
+    west.linked(&third).await;
+    pair.west_pods.clear();
+    assert_eq!(load(west, Duration::from_millis(500)).await.1, Vec::<String>::new());
+    let rolled = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        pair.east.proxy().drain();
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        pair.east.stop().await;
+    };
+    let ((_, failures), ()) = tokio::join!(load(west, Duration::from_secs(2)), rolled);
+    assert_eq!(failures, Vec::<String>::new());
+    drop(third_pods);
+    west.stop().await;
+    third.stop().await;
+}
+
+#[tokio::test]
+async fn upgrades_do_not_cross_clusters_and_are_told_so() {
+    let mut pair = Pair::new(1, None).await;
+    pair.west_pods.clear();
+    // One plain request finds out that home is gone.
+    assert_eq!(once(pair.west.door(), get("/")).await.unwrap().served_by(), "us-east");
+    let mut request = get("/shout");
+    request.headers_mut().insert("connection", "upgrade".parse().unwrap());
+    request.headers_mut().insert("upgrade", "shout".parse().unwrap());
+    let got = once(pair.west.door(), request).await.unwrap();
+    assert_eq!((got.status.as_u16(), got.headers["x-strait-error"].as_bytes()), (501, &b"no-upgrade"[..]));
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn the_serving_gateway_becomes_a_black_hole_under_load() {
+    let mut pair = Pair::new(3, Some(Duration::from_millis(30))).await;
+    let (west, mut third) = (&pair.west, Site::new("eu-west"));
+    third.export();
+    third.slice(3);
+    third.announce(third.gateway());
+    third.meet(west);
+    third.start().await;
+    let third_pods = pods_of(&third, 3).await;
+    west.meet(&third);
+    west.linked(&third).await;
+    pair.west_pods.clear();
+    assert_eq!(load(west, Duration::from_millis(500)).await.1, Vec::<String>::new());
+    let relay = pair.relay.take().unwrap();
+    let hole = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        relay.black_hole(true);
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        relay.black_hole(false);
+    };
+    let ((answers, failures), ()) = tokio::join!(load(west, Duration::from_secs(4)), hole);
+    assert_eq!(failures, Vec::<String>::new());
+    assert!(answers.iter().any(|got| got.served_by() == "eu-west"));
+    drop(third_pods);
+    pair.stop().await;
+    third.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_in_flight_moves_off_a_dead_link_and_a_post_does_not() {
+    let mut pair = Pair::new(1, Some(Duration::from_millis(10))).await;
+    pair.west_pods.clear();
+    let door = pair.west.door();
+    assert_eq!(once(door, get("/")).await.unwrap().served_by(), "us-east");
+    let read = tokio::spawn(async move { once(door, get("/slow?1500")).await });
+    let write = tokio::spawn(async move { once(door, post("/slow?1500", "x")).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    pair.relay.as_ref().unwrap().black_hole(true);
+    // The pod at home comes back while the link is being found dead.
+    let pod = Pod::start(pair.west.pod(0), "home").await;
+    let write = write.await.unwrap().unwrap();
+    assert_eq!((write.status.as_u16(), write.headers["x-strait-error"].as_bytes()), (502, &b"link-dead"[..]));
+    let read = read.await.unwrap();
+    // A slow answer may exceed the client's patience; it must have been asked at home.
+    assert!(read.is_err() || read.is_ok_and(|got| got.served_by() == "us-west"));
+    assert_eq!(pod.count(), 1, "the GET moved, the POST did not");
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn a_post_is_not_sent_twice() {
+    let mut pair = Pair::new(1, None).await;
+    let home = pair.west_pods.pop().unwrap();
+    let door = pair.west.door();
+    let write = tokio::spawn(async move { once(door, post("/slow?1000", "x")).await });
+    crate::site::until("the pod has it", || home.count() == 1).await;
+    drop(home);
+    let got = write.await.unwrap().unwrap();
+    assert_eq!((got.status.as_u16(), got.headers["x-strait-error"].as_bytes()), (502, &b"broken"[..]));
+    assert_eq!(pair.east_pods[0].count(), 0);
+    let read = once(door, get("/")).await.unwrap();
+    assert_eq!((read.status.as_u16(), read.served_by()), (200, "us-east"));
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn home_again_after_the_pods_return() {
+    let mut pair = Pair::new(2, None).await;
+    pair.west_pods.clear();
+    assert_eq!(once(pair.west.door(), get("/")).await.unwrap().served_by(), "us-east");
+    pair.west_pods = pods_of(&pair.west, 2).await;
+    let door = pair.west.door();
+    let limit = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let got = once(door, get("/")).await.unwrap();
+        assert_eq!(got.status, 200);
+        if got.served_by() == "us-west" {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < limit, "never came home");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    pair.stop().await;
+}
