@@ -22,6 +22,7 @@ use crate::args::AgentArgs;
 use crate::readiness::{self, Readiness};
 
 pub mod gauges;
+pub(crate) mod port;
 pub mod status;
 
 /// What the admin port shows.
@@ -58,12 +59,7 @@ pub async fn serve(state: AdminState, tasks: &TaskTracker, stop: &CancellationTo
         .route("/status", get(status))
         .route("/metrics", get(metrics))
         .with_state(Arc::new(state));
-    let ended = stop.clone().cancelled_owned();
-    tasks.spawn(async move {
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(ended).await {
-            tracing::error!(%error, "the admin port ended");
-        }
-    });
+    port::serve(listener, router, tasks, stop);
     Ok(())
 }
 

@@ -54,7 +54,7 @@ impl Agent {
         let (tasks, stop, readiness) = (TaskTracker::new(), CancellationToken::new(), Readiness::default());
         let (origin, sync_stop) = (Instant::now(), stop.child_token());
         let published = Published::new(args.cluster.clone());
-        let (identity, identity_state) = identity(&args, &tasks, &stop);
+        let (identity, identity_state) = identity(&args, &tasks, &stop).await;
 
         let (inputs, received) = mpsc::channel(INPUTS);
         let source = source::start(&args, inputs, &tasks, &stop).await?;
@@ -137,15 +137,17 @@ impl Agent {
     }
 }
 
-fn identity(
+/// A certificate that is there is in use before the first session is dialled.
+async fn identity(
     args: &AgentArgs,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> (Identity, watch::Receiver<IdentityState>) {
     let id = SpiffeId { trust_domain: args.trust_domain.clone(), cluster: args.cluster.clone() };
     let identity = Identity::new(id);
-    let watcher = IdentityWatcher::new(identity.clone(), IdentityFiles::in_directory(&args.identity_dir));
+    let mut watcher = IdentityWatcher::new(identity.clone(), IdentityFiles::in_directory(&args.identity_dir));
     let state = watcher.state();
+    watcher.poll().await;
     tasks.spawn(watcher.run(IDENTITY_POLL, stop.clone()));
     (identity, state)
 }

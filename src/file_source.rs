@@ -108,25 +108,28 @@ impl FileStatus {
 }
 
 /// Follows the file until cancelled. The first state is the caller's to load, so that a daemon does not start on a
-/// broken file.
+/// broken file; `seen` is the file's stamp from before that, so that a change in between is not missed.
 pub async fn follow(
     path: PathBuf,
     cluster: ClusterId,
     mut revisions: Revisions,
+    mut seen: Stamp,
     inputs: mpsc::Sender<Input>,
     status: FileStatus,
     stop: CancellationToken,
 ) {
-    let mut seen = stamp(&path);
+    describe();
+    gauge(false);
+    let mut again = false;
     loop {
         if stop.run_until_cancelled(tokio::time::sleep(POLL)).await.is_none() {
             return;
         }
-        let now = stamp(&path);
-        if now == seen {
+        let now = Stamp::of(&path);
+        if now == seen && !again {
             continue;
         }
-        seen = now;
+        (seen, again) = (now, false);
         match load(&path, &cluster, &mut revisions) {
             Ok(changes) => {
                 if status.0.swap(None).is_some() {
@@ -140,12 +143,21 @@ pub async fn follow(
                 }
             }
             Err(error) => {
-                tracing::warn!("{error}; the last good state stays");
-                gauge(true);
-                status.0.store(Some(Arc::new(error.to_string())));
+                // What is no fault of the content may pass without the file changing.
+                again = matches!(error, FileError::Unreadable { .. } | FileError::NoCounter { .. });
+                let text = error.to_string();
+                if status.error().as_ref() != Some(&text) {
+                    tracing::warn!("{text}; the last good state stays");
+                    gauge(true);
+                    status.0.store(Some(Arc::new(text)));
+                }
             }
         }
     }
+}
+
+fn describe() {
+    metrics::describe_gauge!("strait_file_source_failing", "1 while the source file is not good and the last good state stays");
 }
 
 #[allow(clippy::disallowed_macros)]
@@ -153,11 +165,18 @@ fn gauge(failing: bool) {
     metrics::gauge!("strait_file_source_failing").set(f64::from(u8::from(failing)));
 }
 
-/// What tells that a file changed, without reading it: identity, length and time.
-fn stamp(path: &Path) -> Option<(u64, u64, i64, i64)> {
-    use std::os::unix::fs::MetadataExt;
-    let meta = std::fs::metadata(path).ok()?;
-    Some((meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()))
+/// What tells that a file changed, without reading it: identity, length and time; none when it is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp(Option<(u64, u64, i64, i64)>);
+
+impl Stamp {
+    /// Of the file as it is now.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        let meta = std::fs::metadata(path).ok();
+        Self(meta.map(|m| (m.ino(), m.len(), m.mtime(), m.mtime_nsec())))
+    }
 }
 
 #[cfg(test)]

@@ -27,10 +27,8 @@ pub fn logging(args: &Logging, otherwise: &str) {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().try_init(),
     };
-    if started.is_ok() {
-        if let Some(error) = bad {
-            tracing::warn!(filter = wanted, error, "--log does not parse; logging at info");
-        }
+    if let (Ok(()), Some(error)) = (started, bad) {
+        tracing::warn!(filter = wanted, error, "--log does not parse; logging at info");
     }
 }
 

@@ -10,6 +10,10 @@ use crate::record::{Kind, Record};
 pub enum Input {
     /// Objects that changed or were deleted, as watch events told.
     Records(Vec<Record>),
+    /// The epoch of every list from here on; a source says it before its first list and whenever it rises. Records
+    /// carry theirs themselves, so only a source whose revisions can restart needs it: without it the epoch of a
+    /// list without objects can only be guessed.
+    Epoch(u64),
     /// A complete list of one kind; what it does not contain was deleted at or before its revision.
     Relist {
         /// The kind that was listed.

@@ -31,7 +31,7 @@ mod value;
 mod version;
 
 pub use backend::{Backend, Condition, Endpoint, TargetPort};
-pub use freshness::{Freshness, STALE_FULL_MS, STALE_FLOOR, staleness_weight};
+pub use freshness::{Freshness, STALE_FLOOR, STALE_FULL_MS, staleness_weight};
 pub use import::{Import, ImportPort};
 pub use input::Input;
 pub use name::{ClusterId, NameError, ServiceKey};

@@ -15,7 +15,9 @@ pub enum Audience {
 /// The record as the audience sees it. Applying it twice changes nothing, so sender and receiver hash the same.
 pub(crate) fn project(record: &Record, audience: Audience) -> Record {
     match (audience, record.key().kind, record.value()) {
-        (Audience::Remote, Kind::SLICE, Some(Value::Slice(slice))) if !slice.headless && !slice.endpoints.is_empty() => {
+        (Audience::Remote, Kind::SLICE, Some(Value::Slice(slice)))
+            if !slice.headless && !slice.endpoints.is_empty() =>
+        {
             let bare = SliceRecord { endpoints: Vec::new(), ..slice.clone() };
             Record::live(record.key().clone(), record.version(), Value::Slice(bare))
         }

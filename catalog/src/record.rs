@@ -62,8 +62,7 @@ impl Kind {
     pub const INTENT: Self = Self(6);
 
     /// The kinds this version reads.
-    pub const KNOWN: [Self; 6] =
-        [Self::SERVICE, Self::EXPORT, Self::SLICE, Self::GATEWAY, Self::CLUSTER, Self::INTENT];
+    pub const KNOWN: [Self; 6] = [Self::SERVICE, Self::EXPORT, Self::SLICE, Self::GATEWAY, Self::CLUSTER, Self::INTENT];
 }
 
 impl fmt::Display for Kind {

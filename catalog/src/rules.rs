@@ -12,7 +12,9 @@ pub enum Refusal {
     #[error("address {0} is loopback, link-local, multicast or unspecified")]
     Unusable(IpAddr),
     /// Outside the networks the cluster declared (CVE-2021-25740).
-    #[error("address {0} is outside the cluster's declared pod networks; is podCIDRs in ConfigMap strait-cluster complete?")]
+    #[error(
+        "address {0} is outside the cluster's declared pod networks; is podCIDRs in ConfigMap strait-cluster complete?"
+    )]
     OutsidePodNetworks(IpAddr),
 }
 

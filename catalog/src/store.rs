@@ -7,7 +7,6 @@ use crate::freshness::Freshness;
 use crate::import::Import;
 use crate::name::{ClusterId, ServiceKey};
 use crate::peer::Peer;
-use crate::projection::{Audience, project, shown};
 use crate::record::{Key, Kind, Record};
 use crate::snapshot::Snapshot;
 use crate::version::Version;
@@ -16,6 +15,7 @@ mod build;
 mod shelf;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use shelf::Shelf;
 
@@ -51,6 +51,8 @@ pub struct Catalog {
     freshness: BTreeMap<ClusterId, Arc<Freshness>>,
     /// How far the own source has seen each kind: absence is asserted only up to here.
     progress: BTreeMap<Kind, Version>,
+    /// The epoch the own source lists in, if it says so.
+    epoch: Option<u64>,
     dirty: BTreeSet<ServiceKey>,
     dirty_clusters: bool,
     synced: bool,
@@ -69,6 +71,7 @@ impl Catalog {
             peers: BTreeMap::new(),
             freshness: BTreeMap::new(),
             progress: BTreeMap::new(),
+            epoch: None,
             dirty: BTreeSet::new(),
             dirty_clusters: true,
             synced: false,
@@ -132,11 +135,13 @@ impl Catalog {
     /// Applies a complete list of one kind of the own cluster: what it does not contain becomes a tombstone at the
     /// list's revision, unless a newer version is known. Returns the keys that changed.
     ///
-    /// The list's epoch is that of its newest object, or the newest known for the own cluster when it is empty.
+    /// The list's epoch is the one the source said ([`Self::set_epoch`]); of a source that says none, that of the
+    /// list's newest object, or the newest known for the own cluster when it is empty.
     pub fn relist(&mut self, kind: Kind, revision: u64, records: Vec<Record>, now_ms: u64) -> Vec<Key> {
         let listed: BTreeSet<Key> = records.iter().map(|r| r.key().clone()).collect();
-        let known = self.highest(&self.local).epoch;
-        let epoch = records.iter().map(|r| r.version().epoch).max().unwrap_or(known);
+        let newest = records.iter().map(|r| r.version().epoch).max();
+        let guessed = || newest.unwrap_or_else(|| self.highest(&self.local).epoch);
+        let epoch = self.epoch.max(newest.filter(|_| self.epoch.is_some())).unwrap_or_else(guessed);
         let at = Version::new(epoch, revision);
         let gone: Vec<Record> = self.shelves.get(&self.local).map_or_else(Vec::new, |shelf| {
             shelf
@@ -149,6 +154,11 @@ impl Catalog {
         changed.extend(self.observe(gone, now_ms));
         self.advance(kind, at);
         changed
+    }
+
+    /// Sets the epoch of the own source's lists; it never falls.
+    pub fn set_epoch(&mut self, epoch: u64) {
+        self.epoch = self.epoch.max(Some(epoch));
     }
 
     /// Marks the first full list of every kind as done: from here on the snapshot is `synced`.
@@ -226,66 +236,6 @@ impl Catalog {
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<&Record> {
         self.shelves.get(&key.cluster)?.get(key)
-    }
-
-    /// One stored record as the audience may see it, tombstones included; `None` when it is not held or not shown.
-    /// To other clusters the parts of a service are shown, dead or alive, while it is exported.
-    #[must_use]
-    pub fn seen_by(&self, key: &Key, audience: Audience) -> Option<Record> {
-        self.projected(key, audience).and_then(|(record, shown)| shown.then_some(record))
-    }
-
-    /// One stored record in the audience's projection, and whether that audience may see it now.
-    #[must_use]
-    pub fn projected(&self, key: &Key, audience: Audience) -> Option<(Record, bool)> {
-        let shelf = self.shelves.get(&key.cluster)?;
-        let record = shelf.get(key)?;
-        let shown = shown(record, audience, |name| shelf.exports(name));
-        Some((project(record, audience), shown))
-    }
-
-    /// Every record held of one service (`namespace/name`) of a cluster, tombstones included.
-    #[must_use]
-    pub fn parts(&self, cluster: &ClusterId, service: &str) -> Vec<Key> {
-        self.shelves.get(cluster).map_or_else(Vec::new, |shelf| shelf.parts(service))
-    }
-
-    /// The live records of a cluster that the audience may see: the set that both ends of a session hash.
-    pub fn view(&self, cluster: &ClusterId, audience: Audience) -> impl Iterator<Item = Record> + '_ {
-        self.shelves.get(cluster).into_iter().flat_map(move |shelf| {
-            shelf
-                .live()
-                .filter(move |r| shown(r, audience, |name| shelf.exports(name)))
-                .map(move |r| project(r, audience))
-        })
-    }
-
-    /// Everything that has to be looked at again when this key changed: an export shows or hides its service, the
-    /// tombstones of its parts included.
-    #[must_use]
-    pub fn related(&self, key: &Key) -> Vec<Key> {
-        let mut keys = vec![key.clone()];
-        if key.kind == Kind::EXPORT {
-            keys.extend(self.parts(&key.cluster, &key.name).into_iter().filter(|part| part != key));
-        }
-        keys
-    }
-
-    /// The answer to a peer that lists a record of this cluster which is not held here: a tombstone at the version
-    /// up to which the own source has seen that kind, as a list at that version would give; `None` when it has not
-    /// seen as far as the version the peer holds, since the peer may be ahead.
-    #[must_use]
-    pub fn absence(&self, key: &Key, version: Version) -> Option<Record> {
-        if !self.synced || key.cluster != self.local || self.get(key).is_some() {
-            return None;
-        }
-        let seen = self.progress.get(&key.kind).filter(|seen| **seen >= version)?;
-        Some(Record::tombstone(key.clone(), *seen))
-    }
-
-    /// Every key held of a cluster, tombstones included.
-    pub fn keys(&self, cluster: &ClusterId) -> impl Iterator<Item = &Key> {
-        self.shelves.get(cluster).into_iter().flat_map(|shelf| shelf.all().map(Record::key))
     }
 
     /// Clusters of which any record is held.

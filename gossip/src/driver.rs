@@ -58,7 +58,8 @@ impl SyncHandle {
         self.status.borrow().clone()
     }
 
-    /// The status as it changes.
+    /// The status as it changes. It closes when the control task has ended: after `stop`, or by a bug, and then
+    /// nothing is replicated or published any more and the process should end.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<SyncStatus> {
         self.status.clone()

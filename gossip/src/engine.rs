@@ -3,7 +3,7 @@
 //! No socket, no clock, no thread: the same calls with the same seed give the same frames. The driver runs one
 //! engine over TLS sessions; the simulator runs many over a schedule.
 //!
-//! For each open session there is a [`Link`]: the set of keys the other side may lack, never a queue of messages.
+//! For each open session there is a link: the set of keys the other side may lack, never a queue of messages.
 //! What is sent is computed when the socket can take it, so a slow peer costs memory for keys only and always gets
 //! the newest version.
 
@@ -19,10 +19,13 @@ mod dirty;
 mod knowledge;
 mod link;
 mod liveness;
+#[cfg(any(test, feature = "sim"))]
+mod proof;
 mod receive;
 mod repair;
 mod report;
 mod send;
+mod settings;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -30,6 +33,7 @@ mod tests;
 pub use knowledge::Counts;
 pub use link::{CloseReason, PeerInfo, SessionId};
 pub use report::{ClusterReport, LinkReport, Report};
+pub use settings::{EngineConfig, Limits};
 
 use knowledge::Knowledge;
 use link::{Link, Role};
@@ -37,40 +41,6 @@ use tally::Tallies;
 
 /// Changes are gathered for this long before they are sent, in milliseconds.
 pub const COALESCE_MS: u64 = 50;
-
-/// What one cluster may make this daemon hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Live records of one other cluster.
-    pub records: usize,
-    /// Bytes of one record's value.
-    pub record_bytes: usize,
-    /// Bytes of one record's name; Kubernetes names are far below.
-    pub name_bytes: usize,
-}
-
-impl Default for Limits {
-    /// 200,000 records (a cluster at the limits of Kubernetes has about 10,000 services and 150,000 pods in slices of
-    /// a hundred), 256 KiB each, names of 1 KiB.
-    fn default() -> Self {
-        Self { records: 200_000, record_bytes: 256 * 1024, name_bytes: 1024 }
-    }
-}
-
-/// Settings of an engine.
-#[derive(Clone, Debug)]
-pub struct EngineConfig {
-    /// This daemon.
-    pub daemon: DaemonId,
-    /// See [`crate::SyncConfig::leaf`].
-    pub leaf: bool,
-    /// See [`crate::SyncConfig::expected`].
-    pub expected: BTreeSet<Kind>,
-    /// Seed of all jitter.
-    pub seed: u64,
-    /// Caps for each other cluster.
-    pub limits: Limits,
-}
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -137,6 +107,7 @@ impl Engine {
     /// Takes what the own source tells.
     pub fn input(&mut self, now_ms: u64, input: Input) {
         match input {
+            Input::Epoch(epoch) => self.catalog.set_epoch(epoch),
             Input::Records(records) => self.observe(now_ms, records, None),
             Input::Relist { kind, revision, records } => {
                 self.observe(now_ms, records, Some((kind, revision)));
@@ -304,6 +275,11 @@ impl Engine {
         self.links = links;
     }
 
+    /// The own source is through its first lists, so it is the one that knows how old the own knowledge is.
+    fn watching(&self) -> bool {
+        !self.config.expected.is_empty() && self.catalog.is_synced()
+    }
+
     /// A sibling sees this cluster's records by its own watch.
     fn watches_itself(&self, link: &Link, cluster: &ClusterId) -> bool {
         link.role == Role::Sibling && !link.leaf() && cluster == self.catalog.local()
@@ -311,29 +287,6 @@ impl Engine {
 
     fn knowledge(&mut self, cluster: &ClusterId) -> &mut Knowledge {
         self.knowledge.entry(cluster.clone()).or_default()
-    }
-
-    /// Compares the incremental tallies with ones made from scratch; for tests.
-    #[cfg(any(test, feature = "sim"))]
-    #[must_use]
-    pub fn tallies_hold(&self) -> bool {
-        let mut fresh = Tallies::new(self.catalog.local().clone());
-        fresh.rebuild(&self.catalog);
-        self.tallies.same_sets(&fresh)
-    }
-
-    /// Hash and count of the own records as siblings see them; for tests.
-    #[cfg(any(test, feature = "sim"))]
-    #[must_use]
-    pub fn own_fingerprint(&self) -> (u64, usize) {
-        self.tallies.get(self.catalog.local(), Audience::Sibling).map_or((0, 0), |t| (t.hash(), t.count()))
-    }
-
-    /// Hash and count of the records of a cluster, in the projection for other clusters; for tests.
-    #[cfg(any(test, feature = "sim"))]
-    #[must_use]
-    pub fn fingerprint(&self, cluster: &ClusterId) -> (u64, usize) {
-        self.tallies.get(cluster, Audience::Remote).map_or((0, 0), |t| (t.hash(), t.count()))
     }
 }
 

@@ -21,7 +21,9 @@ pub const PROTOCOL_MAX: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// Longer than [`MAX_FRAME`].
-    #[error("a frame of {length} bytes was announced, at most {MAX_FRAME} are allowed; is the other side a Strait daemon?")]
+    #[error(
+        "a frame of {length} bytes was announced, at most {MAX_FRAME} are allowed; is the other side a Strait daemon?"
+    )]
     TooLong {
         /// The announced length.
         length: usize,

@@ -99,8 +99,10 @@ impl Row {
         self.repairs.absolute(counts.repairs);
         for (reason, count) in &counts.refused {
             let cluster = report.cluster.to_string();
-            let handle =
-                self.refused.entry(reason).or_insert_with(|| counter!(REFUSED, "cluster" => cluster, "reason" => *reason));
+            let handle = self
+                .refused
+                .entry(reason)
+                .or_insert_with(|| counter!(REFUSED, "cluster" => cluster, "reason" => *reason));
             handle.absolute(*count);
         }
     }

@@ -40,6 +40,8 @@ pub struct Faults {
     pub relists: bool,
     /// Sessions on which records of others are forged.
     pub liars: bool,
+    /// API servers that are restored from a backup and go on in a new epoch.
+    pub restores: bool,
 }
 
 /// One run.
@@ -77,8 +79,17 @@ impl Scenario {
             lags: rng.bool(),
             relists: rng.bool(),
             liars: rng.bool(),
+            restores: rng.u8(..) < 64,
         };
-        Self { seed, clusters, daemons, services: rng.usize(1..=5), turmoil_ms: 10_000, write_ms: rng.u64(60..=600), faults }
+        Self {
+            seed,
+            clusters,
+            daemons,
+            services: rng.usize(1..=5),
+            turmoil_ms: 10_000,
+            write_ms: rng.u64(60..=600),
+            faults,
+        }
     }
 }
 
@@ -105,6 +116,8 @@ pub struct Outcome {
     pub restarts: u64,
     /// Forged frames.
     pub lies: u64,
+    /// API servers restored from a backup.
+    pub restores: u64,
     /// Records refused by all daemons together.
     pub refused: u64,
     /// Repairs begun by all daemons together.

@@ -26,8 +26,7 @@ pub struct Plan {
 /// with a final avalanche, so that losing one daemon moves only what that daemon had.
 fn weight(subject: &str, daemon: &DaemonId) -> u64 {
     let bytes = subject.bytes().chain([0xff]).chain(daemon.as_str().bytes());
-    let mut x =
-        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
+    let mut x = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
     x = (x ^ (x >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     x = (x ^ (x >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     x ^ (x >> 33)
@@ -118,8 +117,7 @@ mod tests {
     fn every_daemon_reaches_a_meeting_point_and_the_two_hold_one_session() {
         let members = members(6);
         let own = cluster("own");
-        let points: BTreeSet<_> =
-            winners("own", members.iter().map(|m| &m.id)).into_iter().cloned().collect();
+        let points: BTreeSet<_> = winners("own", members.iter().map(|m| &m.id)).into_iter().cloned().collect();
         let mut between = 0;
         for m in &members {
             let plan = plan(&m.id, false, &own, [], &members);
@@ -170,8 +168,7 @@ mod tests {
         }
         members.iter_mut().for_each(|m| m.ready = false);
         let peers: Vec<_> = (0..30).map(|i| cluster(&format!("c-{i}"))).collect();
-        let total: usize =
-            members.iter().map(|m| plan(&m.id, false, &own, &peers, &members).remotes.len()).sum();
+        let total: usize = members.iter().map(|m| plan(&m.id, false, &own, &peers, &members).remotes.len()).sum();
         assert_eq!(total, 60);
     }
 }

@@ -47,8 +47,25 @@ pub fn peer_error(error: &Error) -> Option<&PeerError> {
 pub fn explain(error: &(dyn StdError + 'static)) -> String {
     match rustls_error(error) {
         Some(tls) => explain_tls(tls),
-        None => error.to_string(),
+        None if cut(error) => CUT.to_owned(),
+        None => with_causes(error),
     }
+}
+
+/// For an end without TLS's own goodbye; rustls only links to its manual.
+const CUT: &str = "the other side ended the connection without a goodbye (did that daemon crash, or was it killed?)";
+
+fn cut(error: &(dyn StdError + 'static)) -> bool {
+    let of_io = |e: &(dyn StdError + 'static)| e.downcast_ref::<io::Error>().map(io::Error::kind);
+    std::iter::successors(Some(error), |e| (*e).source()).any(|e| of_io(e) == Some(io::ErrorKind::UnexpectedEof))
+}
+
+/// hyper's own words are "connection error"; what happened stands in its sources.
+fn with_causes(error: &(dyn StdError + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |e| (*e).source()).map(ToString::to_string);
+    causes.fold(error.to_string(), |text, cause| {
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 /// Finds rustls' error inside: an `io::Error` holds it, but does not give it as its source.
@@ -70,8 +87,12 @@ fn explain_tls(error: &Error) -> String {
     if let Some(reason) = peer_error(error) {
         return reason.to_string();
     }
-    let Error::AlertReceived(alert) = error else {
-        return error.to_string();
+    let alert = match error {
+        Error::AlertReceived(alert) => alert,
+        Error::InvalidMessage(what) => {
+            return format!("what came is not TLS ({what:?}; a plain-text client, a health check or a scanner?)");
+        }
+        other => return other.to_string(),
     };
     match alert {
         AlertDescription::CertificateUnknown
@@ -107,7 +128,22 @@ mod tests {
         let twice = io::Error::other(wrapped);
         assert_eq!(explain(&twice), reason.to_string());
         assert_eq!(explain(&io::Error::other("cable cut")), "cable cut");
+        assert!(explain(&io::Error::from(io::ErrorKind::UnexpectedEof)).contains("without a goodbye"));
     }
+
+    #[test]
+    fn causes_below_the_first_are_told() {
+        let wrapped = |kind| Wrapped(io::Error::new(kind, "connection reset"));
+        assert_eq!(explain(&wrapped(io::ErrorKind::ConnectionReset)), "connection error: connection reset");
+        assert!(explain(&wrapped(io::ErrorKind::UnexpectedEof)).contains("without a goodbye"));
+        let plain = Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        assert!(explain(&plain).contains("not TLS"));
+    }
+
+    /// Another library's error around an I/O error.
+    #[derive(Debug, thiserror::Error)]
+    #[error("connection error")]
+    struct Wrapped(#[source] io::Error);
 
     #[test]
     fn refusals_by_the_peer_name_the_likely_cause() {

@@ -5,6 +5,7 @@
 
 pub mod action;
 mod authority;
+mod certificates;
 pub mod conditions;
 mod execute;
 mod figures;
@@ -13,6 +14,7 @@ pub mod observed;
 mod peers;
 pub mod plan;
 pub mod ports;
+mod properties;
 pub mod resolve;
 mod run;
 mod watching;

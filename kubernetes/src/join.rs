@@ -15,4 +15,4 @@ mod leave;
 pub use diagnosis::{PeerState, missing, states};
 pub use facts::{AddressKind, ClusterFacts, FactsError, read, read_id};
 pub use introduce::{IntroductionError, apply, introductions};
-pub use leave::{LeaveError, Leftovers, clean, forget_peer, leftovers, silence_names, stop_controller};
+pub use leave::{LeaveError, Leftovers, clean, forget_peer, leftovers, silence_names, stop_controller, unmark_exports};

@@ -230,47 +230,4 @@ impl Candidate {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn spec(holder: &str, renewed_s: i64) -> LeaseSpec {
-        LeaseSpec {
-            holder_identity: Some(holder.into()),
-            lease_duration_seconds: Some(6),
-            renew_time: Some(MicroTime(Timestamp::from_second(renewed_s).unwrap())),
-            ..LeaseSpec::default()
-        }
-    }
-
-    #[test]
-    fn a_lease_is_taken_only_after_it_was_seen_unchanged_for_its_whole_life() {
-        let start = Instant::now();
-        let at = |s: u64| start + Duration::from_secs(s);
-        let mut seen = Seen::default();
-        // Its renewal time is long past by our clock, which counts for nothing.
-        assert_eq!(seen.step(&spec("other", 1), "me", at(0)), Step::Wait);
-        assert_eq!(seen.step(&spec("other", 1), "me", at(5)), Step::Wait);
-        assert_eq!(seen.step(&spec("other", 2), "me", at(6)), Step::Wait, "renewed");
-        assert_eq!(seen.step(&spec("other", 2), "me", at(11)), Step::Wait);
-        assert_eq!(seen.step(&spec("third", 2), "me", at(12)), Step::Wait, "another holder");
-        assert_eq!(seen.step(&spec("third", 2), "me", at(18)), Step::Take);
-    }
-
-    #[test]
-    fn ones_own_is_renewed_and_a_free_one_taken_at_once() {
-        let now = Instant::now();
-        assert_eq!(Seen::default().step(&spec("me", 1), "me", now), Step::Renew);
-        assert_eq!(Seen::default().step(&spec("", 1), "me", now), Step::Take);
-        assert_eq!(Seen::default().step(&LeaseSpec::default(), "me", now), Step::Take);
-    }
-
-    #[test]
-    fn a_longer_lease_of_another_version_is_respected() {
-        let start = Instant::now();
-        let mut seen = Seen::default();
-        let long = LeaseSpec { lease_duration_seconds: Some(15), ..spec("other", 1) };
-        assert_eq!(seen.step(&long, "me", start), Step::Wait);
-        assert_eq!(seen.step(&long, "me", start + Duration::from_secs(14)), Step::Wait);
-        assert_eq!(seen.step(&long, "me", start + Duration::from_secs(15)), Step::Take);
-    }
-}
+mod tests;

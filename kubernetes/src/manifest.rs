@@ -2,11 +2,22 @@
 
 use crate::api::crds as definitions;
 
+/// An object that cannot be written as YAML: a fault of this program.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Its type does not serialize.
+    #[error("object cannot be written: {0}")]
+    Object(#[from] serde_json::Error),
+    /// The YAML writer refused.
+    #[error("object cannot be written as YAML: {0}")]
+    Yaml(String),
+}
+
 /// Strait's own CustomResourceDefinitions, one document each.
 ///
 /// # Errors
 /// When a definition cannot be written as YAML.
-pub fn crds() -> anyhow::Result<String> {
+pub fn crds() -> Result<String, ManifestError> {
     let mut text = String::from("# Strait's own kinds, as `strait crds` prints them.\n");
     for definition in definitions() {
         text.push_str(&document(&serde_json::to_value(definition)?)?);
@@ -18,12 +29,13 @@ pub fn crds() -> anyhow::Result<String> {
 ///
 /// # Errors
 /// When the object cannot be written as YAML.
-pub fn document(object: &serde_json::Value) -> anyhow::Result<String> {
+pub fn document(object: &serde_json::Value) -> Result<String, ManifestError> {
     let mut object = object.clone();
     if let Some(map) = object.as_object_mut() {
         map.remove("status");
     }
-    Ok(format!("---\n{}", serde_saphyr::to_string(&object)?))
+    let yaml = serde_saphyr::to_string(&object).map_err(|e| ManifestError::Yaml(e.to_string()))?;
+    Ok(format!("---\n{yaml}"))
 }
 
 #[cfg(test)]

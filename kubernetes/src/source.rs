@@ -102,7 +102,8 @@ pub struct SourceConfig {
 /// tried again with backoff.
 ///
 /// Sends exactly one complete list of each kind (`Relist` for Services, Exports, Slices, Gateways and the Cluster;
-/// `Imports`; `Peers`) before anything else of that kind. Returns when `stop` is cancelled or nobody receives.
+/// `Imports`; `Peers`) before anything else of that kind, and the epoch before each list of records; `tx` must hold two
+/// inputs at least. Returns when `stop` is cancelled or nobody receives.
 pub async fn run(
     client: Client,
     config: SourceConfig,

@@ -222,7 +222,18 @@ async fn through_gateway(
         Ok(message) => message,
         Err(refused) => return Err(begun.failed(Failure::Gateway { kind: Kind::Request(refused), touched: false })),
     };
-    let mut error = match seat.line().sender().try_send_request(message).await {
+    let mut sender = seat.line().sender();
+    let replayable = request.replayable();
+    let sent = tokio::select! {
+        biased;
+        sent = sender.try_send_request(message) => sent,
+        // What may be asked twice is asked elsewhere at once; the rest waits for the link to live or die.
+        () = seat.line().suspicion(), if replayable => {
+            *touched = true;
+            return Err(begun.failed(Failure::LinkDead));
+        }
+    };
+    let mut error = match sent {
         Ok(response) => return judge(begun, seat, response, touched),
         Err(error) => error,
     };

@@ -60,6 +60,15 @@ pub struct Bound {
     pub missing: Vec<(SocketAddr, String)>,
 }
 
+impl Bound {
+    /// True when the listeners of that snapshot, or of a later one, all stand. A node is ready when this holds for a
+    /// snapshot that is `synced`; [`Bound::all`] alone may still speak of an earlier one.
+    #[must_use]
+    pub const fn covers(&self, snapshot: u64) -> bool {
+        self.all && self.snapshot >= snapshot
+    }
+}
+
 #[derive(Debug, Default)]
 struct Columns {
     /// The snapshot each worker has acted on.

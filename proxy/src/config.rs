@@ -61,6 +61,9 @@ pub struct Timeouts {
     pub request: Duration,
     /// One attempt until its response head; none, since a model may think for seconds.
     pub attempt: Option<Duration>,
+    /// How long a request that has touched nothing is held when every place it could go to has failed; 1 s. It tries
+    /// again now and then: what failed everywhere at once is often back within a second.
+    pub hold: Duration,
     /// A TCP connection to a pod of this cluster; 250 ms. A crashed node is a black hole.
     pub connect_pod: Duration,
     /// A client's request head, from its first byte; 10 s.
@@ -71,11 +74,14 @@ pub struct Timeouts {
     pub idle_pod: Duration,
     /// A handshake on the gateway port; 5 s.
     pub handshake: Duration,
-    /// Silence on a link between gateways before it is pinged; 200 ms. A link is dead after this plus two round trips
-    /// plus [`Timeouts::link_slack`].
+    /// Silence on a link between gateways before it is pinged; 200 ms. A link is suspect after this plus two round trips
+    /// plus [`Timeouts::link_slack`]: it gets no new requests, and those on it that may be replayed move at once.
     pub link_ping: Duration,
     /// What a link is allowed beyond two round trips; 200 ms.
     pub link_slack: Duration,
+    /// How long a suspect link has to come back before it is dead and everything left on it fails; 1.5 s. It spares
+    /// requests that may not be replayed when the machine at either end only stalled.
+    pub link_grace: Duration,
     /// A connection to a gateway whose round-trip time is not known yet, TCP and TLS together; 1 s.
     pub connect_gateway: Duration,
     /// Age at which a link is replaced by a fresh one, ±10 %; 10 min.
@@ -92,6 +98,7 @@ impl Default for Timeouts {
         Self {
             request: Duration::from_secs(30),
             attempt: None,
+            hold: Duration::from_secs(1),
             connect_pod: Duration::from_millis(250),
             head: Duration::from_secs(10),
             idle_client: Duration::from_secs(120),
@@ -99,6 +106,7 @@ impl Default for Timeouts {
             handshake: Duration::from_secs(5),
             link_ping: Duration::from_millis(200),
             link_slack: Duration::from_millis(200),
+            link_grace: Duration::from_millis(1_500),
             connect_gateway: Duration::from_secs(1),
             link_age: Duration::from_secs(600),
             failback_ramp: Duration::from_secs(30),

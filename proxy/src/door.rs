@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 use crate::metrics::ServiceMetrics;
 use crate::plan::{Purpose, Speech};
 use crate::route::{RouteKey, RouteTable, ServiceRoute};
@@ -14,6 +16,8 @@ pub(crate) struct Door {
     pub(crate) key: RouteKey,
     pub(crate) speech: Speech,
     pub(crate) metrics: ServiceMetrics,
+    /// For HTTP/1.0 requests that name no host.
+    pub(crate) host: HeaderValue,
     known: RefCell<Option<Known>>,
 }
 
@@ -24,7 +28,9 @@ impl Door {
     pub(crate) fn new(purpose: &Purpose, worker: &Worker) -> Self {
         let key = purpose.key();
         let metrics = ServiceMetrics::new(&purpose.service, &worker.shared.local);
-        Self { key, speech: purpose.speech, metrics, known: RefCell::default() }
+        let host = format!("{}.{}", key.service.name(), key.service.namespace());
+        let host = HeaderValue::try_from(host).expect("two DNS labels and a dot");
+        Self { key, speech: purpose.speech, metrics, host, known: RefCell::default() }
     }
 
     /// The newest route; looked up once a table, not once a request.

@@ -9,12 +9,12 @@ use crate::attempt::{Reply, attempt};
 use crate::balance::{Attempted, Choice, TargetRef, pick, pick_local_only};
 use crate::failure::Kind;
 use crate::outgoing::Outgoing;
-use crate::retry::{Counted, Failure, Next, next};
+use crate::retry::{Counted, Failure, Next, Tally, next};
 use crate::route::ServiceRoute;
 use crate::worker::Worker;
 
-/// Pause before a target that has failed this request already is tried again: nothing else is left.
-const BEFORE_REPEAT: Duration = Duration::from_millis(100);
+/// Pause, ±50 %, before each further attempt of a request that is held, or for which everything was tried.
+const PAUSE: Duration = Duration::from_millis(60);
 /// How long a replay waits for room in the budget, and how often it looks.
 const FOR_ROOM: Duration = Duration::from_millis(500);
 const LOOK_FOR_ROOM: Duration = Duration::from_millis(10);
@@ -50,18 +50,23 @@ pub(crate) async fn exchange(
     let timeouts = &worker.shared.timeouts;
     let deadline = Instant::now() + timeouts.request;
     let mut tried = Attempted::none();
-    let mut made = 0;
+    let mut tally = Tally::default();
+    let mut held_since: Option<Instant> = None;
     let mut lost = Lost { kind: Kind::NoEndpoints, touched: false };
     let mut room: Option<Counted> = None;
+    let mut hold = false;
     loop {
         let Some(choice) = choose(worker, route, scope, &tried) else { return Err(lost) };
         if request.notes.upgrade.is_some() && matches!(choice.target, TargetRef::Gateway { .. }) {
             return Err(Lost { kind: Kind::NoUpgrade, ..lost });
         }
-        if choice.repeated {
-            tokio::time::sleep(BEFORE_REPEAT).await;
+        if hold || choice.repeated {
+            let since = *held_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= timeouts.hold {
+                return Err(lost);
+            }
+            tokio::time::sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
         }
-        made += 1;
         let own_end = timeouts.attempt.map(|limit| Instant::now() + limit).filter(|end| *end < deadline);
         let run = attempt(worker, &route.key, &choice, request, &mut lost.touched);
         let failure = match tokio::time::timeout_at(own_end.unwrap_or(deadline), run).await {
@@ -74,13 +79,16 @@ pub(crate) async fn exchange(
             Err(_) => return Err(Lost { kind: Kind::Timeout, touched: true }),
         };
         drop(room.take());
+        tally.note(failure);
         lost.kind = failure.kind();
         let time_left = deadline.saturating_duration_since(Instant::now());
-        room = match next(failure, &request.method, request.left(), made, time_left) {
+        let next = next(failure, &request.method, request.left(), tally, time_left);
+        hold = next == Next::Hold;
+        match next {
             Next::GiveUp => return Err(lost),
-            Next::Again | Next::Move => None,
-            Next::Replay => Some(wait_for_room(worker).await.ok_or(lost)?),
-        };
+            Next::Again | Next::Hold | Next::Move => {}
+            Next::Replay => room = Some(wait_for_room(worker).await.ok_or(lost)?),
+        }
         worker.metrics.retry(failure);
         if !failure.blames_connection() {
             tried.note(&choice);

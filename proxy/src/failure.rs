@@ -101,7 +101,9 @@ impl Kind {
             Self::Request(refused) => refused.sentence(),
             Self::NoEndpoints => "no cluster has a usable endpoint for this service",
             Self::ConnectFailed => "no endpoint that was tried accepted a connection",
-            Self::Broken => "the connection to the endpoint broke before it answered; the request may have been received",
+            Self::Broken => {
+                "the connection to the endpoint broke before it answered; the request may have been received"
+            }
             Self::LinkDead => {
                 "the link to the serving cluster died before it answered; the request may have been received"
             }
@@ -125,7 +127,9 @@ impl Refused {
             Self::BadHost => "the Host field is not host[:port]",
             Self::HostMismatch => "Host and the request target name different hosts",
             Self::ConnectionNames => "Connection names a field that may not be removed on the way",
-            Self::Loop => "the request came through this cluster's proxies more than 8 times; does a pod call its own service?",
+            Self::Loop => {
+                "the request came through this cluster's proxies more than 8 times; does a pod call its own service?"
+            }
             Self::TargetTooLong => "the request target is too long",
             Self::BadTarget => "the request target is not one a service can be asked for",
         }

@@ -31,6 +31,10 @@ use crate::worker::Worker;
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
+/// Part of [`link_age`](crate::Timeouts::link_age) after which a peer that has not renewed its connection by itself is
+/// sent away: certificates are judged at the handshake, so no connection may live for ever.
+const OUTSTAYED: f64 = 1.5;
+
 /// Another cluster's daemon on one connection.
 pub(crate) struct Peer {
     pub(crate) cluster: ClusterId,
@@ -125,15 +129,16 @@ async fn serve(worker: Rc<Worker>, stream: TlsStream<TcpStream>, address: Socket
     // answered. Those that come back all the same have nowhere better to go and stay until the stop.
     let came_in_drain = worker.leaving();
     let goes = |p: &Phase| matches!(p, Phase::Stopping(_)) || (*p == Phase::Draining && !came_in_drain);
+    let mut old = pin!(tokio::time::sleep(worker.shared.timeouts.link_age.mul_f64(OUTSTAYED)));
     let mut asked = false;
     loop {
         tokio::select! {
             biased;
             _ = conn.as_mut() => return,
-            _ = phase.wait_for(goes), if !asked => {
-                conn.as_mut().graceful_shutdown();
-                asked = true;
-            }
+            _ = phase.wait_for(goes), if !asked => {}
+            () = &mut old, if !asked => {}
         }
+        conn.as_mut().graceful_shutdown();
+        asked = true;
     }
 }

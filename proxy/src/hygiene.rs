@@ -13,11 +13,9 @@ use http::{Method, Uri, Version};
 mod names;
 mod response;
 
-pub(crate) use names::{
-    ERROR, HOP, LOAD, PORT, REACHED, SERVED_BY, SERVICE, VERSION, is_private, strip_private,
-};
-pub(crate) use response::clean_response;
+pub(crate) use names::{ERROR, HOP, LOAD, PORT, REACHED, SERVED_BY, SERVICE, VERSION, is_private, strip_private};
 use names::{FORWARDED_PREFIX, KEEP_ALIVE, PROXY_CONNECTION, X_FORWARDED_FOR};
+pub(crate) use response::clean_response;
 
 /// How often this cluster may already stand in `Via`. Pods that are proxies themselves copy the field from request to
 /// request, so one appearance is no loop; a loop reaches any number.

@@ -18,8 +18,8 @@
 //!
 //! The request path is written as one plain async function a stage, in reading order: admission, hygiene and
 //! route (`serve`, `gateway`), deadline and attempts (`exchange`, with the decisions in `retry`), one attempt
-//! (`attempt`), metrics. They are not `tower` layers: a
-//! worker's futures are not `Send`, and every layer would box the future of each request and hide the order.
+//! (`attempt`), metrics. They are not `tower` layers: a worker's futures are not `Send`, and every layer would box the
+//! future of each request and hide the order.
 
 mod attempt;
 pub mod balance;
@@ -54,6 +54,6 @@ mod worker;
 pub use balance::{ClusterStatus, EndpointState, EndpointStatus, ServiceStatus};
 pub use board::{Bound, ListenerView, Socket, Use};
 pub use config::{Limits, OnSync, ProxyConfig, Timeouts};
-pub use metrics::{LATENCY_BUCKETS, LATENCY_METRIC, describe};
+pub use metrics::{LATENCY_BUCKETS, LATENCY_METRIC};
 pub use plan::{Purpose, Speech};
 pub use proxy::{Proxy, ProxyView, StartError};

@@ -33,6 +33,10 @@ use dial::{Dialled, allowance, dial};
 
 /// How often a link looks at its lines unasked.
 const CHECK: Duration = Duration::from_secs(1);
+/// Connections of one worker to one gateway.
+const MOST_LINES: usize = 8;
+/// How often a request that waits for a seat looks for one.
+const SEAT_LOOK: Duration = Duration::from_millis(10);
 /// A line that ended sooner than this was no success.
 const SHORT_LIVED: Duration = Duration::from_secs(1);
 
@@ -120,18 +124,23 @@ impl Link {
         link
     }
 
-    /// The least loaded line that takes streams.
+    /// The least loaded line that takes streams, young before old.
     fn best(&self) -> Option<Rc<Line>> {
         let lines = self.lines.borrow();
-        let best = lines.iter().filter(|l| l.usable()).min_by_key(|l| (l.is_old(), l.streams())).cloned();
+        let best = lines.iter().filter(|l| l.usable()).min_by_key(|l| (l.full(), l.is_old(), l.streams())).cloned();
         if best.as_ref().is_some_and(|l| l.crowded()) {
             self.look.notify_one();
         }
         best
     }
 
+    /// The best line if a stream can be opened on it at once, or if more lines would not be made anyway.
+    fn free(&self) -> Option<Rc<Line>> {
+        self.best().filter(|l| !l.full() || self.lines.borrow().len() >= MOST_LINES)
+    }
+
     /// True when a request would not have to wait.
-    pub(crate) fn warm(&self) -> bool {
+    fn warm(&self) -> bool {
         self.lines.borrow().iter().any(|l| l.usable())
     }
 
@@ -141,27 +150,26 @@ impl Link {
     /// # Errors
     /// [`Failure::NoLink`].
     pub(crate) async fn seat(&self) -> Result<Seat, Failure> {
-        if let Some(line) = self.best() {
+        if let Some(line) = self.free() {
             return Ok(Seat::on(line));
         }
         self.look.notify_one();
+        let failed = self.failed_dials.get();
+        if failed > 0 && !self.warm() {
+            return Err(Failure::NoLink);
+        }
         let known = self.shared.registry.link(&self.cluster).rtt();
         let limit = known.map_or(self.shared.timeouts.connect_gateway, |rtt| Duration::from_millis(250) + 4 * rtt);
         let deadline = Instant::now() + limit;
-        let failed = self.failed_dials.get();
-        if failed > 0 {
-            return Err(Failure::NoLink);
-        }
-        loop {
-            let news = self.news.notified();
-            if let Some(line) = self.best() {
+        while Instant::now() < deadline && (self.failed_dials.get() == failed || self.warm()) {
+            // Streams that end free seats without news.
+            let _ = tokio::time::timeout(SEAT_LOOK, self.news.notified()).await;
+            if let Some(line) = self.free() {
                 return Ok(Seat::on(line));
             }
-            let late = tokio::time::timeout_at(deadline, news).await.is_err();
-            if late || (self.failed_dials.get() != failed && !self.warm()) {
-                return Err(Failure::NoLink);
-            }
         }
+        // A full line is better than none: hyper opens the stream when another ends.
+        self.best().map(Seat::on).ok_or(Failure::NoLink)
     }
 
     /// Keeps one line up, one more while the others are crowded, and replaces those that are old.
@@ -174,7 +182,7 @@ impl Link {
                 }
                 if self.short_of_lines() {
                     if let Some(wait) = self.add_line().await {
-                        tokio::time::sleep(wait).await;
+                        self.between_dials(wait).await;
                     }
                     continue;
                 }
@@ -191,8 +199,17 @@ impl Link {
         }
     }
 
+    /// Waits, but not longer than the shortest wait once a request has asked for the link.
+    async fn between_dials(&self, wait: Duration) {
+        tokio::time::sleep(backoff::FLOOR).await;
+        let rest = wait.saturating_sub(backoff::FLOOR);
+        let _ = tokio::time::timeout(rest, self.look.notified()).await;
+    }
+
     fn short_of_lines(&self) -> bool {
-        !self.lines.borrow().iter().any(|l| l.usable() && !l.crowded() && !l.is_old())
+        let lines = self.lines.borrow();
+        let open = lines.iter().filter(|l| l.usable() && !l.is_old());
+        open.clone().all(|l| l.crowded()) && open.count() < MOST_LINES
     }
 
     /// Dials once. Returns how long to wait before the next dial when it failed.
@@ -239,15 +256,14 @@ impl Link {
     async fn watch(self: Rc<Self>, line: Rc<Line>, mut driver: dial::Driver, allowed: Duration) {
         let _up = self.metrics.up();
         let began = Instant::now();
-        let pulse = line.pulse().clone();
-        let mut flat = pin!(pulse.flatline(allowed));
+        let mut death = pin!(self.death(&line, allowed));
         let mut old = pin!(tokio::time::sleep(self.shared.timeouts.link_age.mul_f64(0.9 + 0.2 * fastrand::f64())));
         let mut vacated = pin!(line.vacated());
         let dead = loop {
             tokio::select! {
                 biased;
                 _ = &mut driver => break false,
-                () = &mut flat => break true,
+                () = &mut death => break true,
                 () = &mut vacated => break false,
                 () = &mut old, if !line.is_old() => {
                     line.grow_old();
@@ -260,29 +276,40 @@ impl Link {
         if began.elapsed() < SHORT_LIVED {
             self.pause.set(true);
         }
-        if dead {
-            self.declare_dead(&line, allowed);
-        }
         self.look.notify_one();
         if !dead {
             // GOAWAY ends a connection for new streams; those it still carries are watched to their end.
             tokio::select! {
                 biased;
                 () = &mut vacated => {}
-                () = &mut flat => self.declare_dead(&line, allowed),
+                () = &mut death => {}
             }
         }
     }
 
-    /// Fails everything on the line at once and tells all workers by the slot.
-    fn declare_dead(&self, line: &Line, allowed: Duration) {
-        tracing::warn!(
-            cluster = %self.cluster, gateway = %self.address, streams = line.streams(), silence = ?allowed,
-            "link is dead: nothing came back in time; requests on it move where they safely can"
-        );
-        self.slot.record(Outcome::LinkDead, self.shared.now_ms());
-        self.metrics.dead();
-        line.kill();
+    /// Returns when the line is dead. Suspicion comes first and may pass: suspect lines get no new requests and the
+    /// slot is ejected for all workers, while requests that may not be replayed are given the grace.
+    async fn death(&self, line: &Line, allowed: Duration) {
+        let pulse = line.pulse();
+        loop {
+            pulse.flatline(allowed).await;
+            tracing::warn!(
+                cluster = %self.cluster, gateway = %self.address, streams = line.streams(), silence = ?allowed,
+                "nothing comes back on a link; requests on it move where they safely can"
+            );
+            self.slot.record(Outcome::LinkDead, self.shared.now_ms());
+            pulse.suspect(true);
+            self.look.notify_one();
+            if tokio::time::timeout(self.shared.timeouts.link_grace, pulse.next_beat()).await.is_err() {
+                self.metrics.dead();
+                line.kill();
+                return;
+            }
+            pulse.suspect(false);
+            self.slot.connected(self.shared.now_ms());
+            self.news.notify_waiters();
+            tracing::info!(cluster = %self.cluster, gateway = %self.address, "the link is back");
+        }
     }
 }
 

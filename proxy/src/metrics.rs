@@ -8,7 +8,8 @@ mod peer;
 mod report;
 mod service;
 
-pub use describe::{LATENCY_BUCKETS, LATENCY_METRIC, describe};
+pub(crate) use describe::describe;
+pub use describe::{LATENCY_BUCKETS, LATENCY_METRIC};
 pub(crate) use peer::{LinkMetrics, PeerMetrics};
 pub(crate) use report::Reporter;
 pub(crate) use service::ServiceMetrics;

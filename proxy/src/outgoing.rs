@@ -56,7 +56,16 @@ impl Outgoing {
         keep: usize,
     ) -> Result<Self, Failure> {
         let payload = payload(&head.method, body, &notes, keep).await?;
-        Ok(Self { method: head.method, uri: head.uri, headers: head.headers, version: head.version, notes, payload, h2c, upgrade })
+        Ok(Self {
+            method: head.method,
+            uri: head.uri,
+            headers: head.headers,
+            version: head.version,
+            notes,
+            payload,
+            h2c,
+            upgrade,
+        })
     }
 
     /// What could be sent again.

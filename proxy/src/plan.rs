@@ -45,7 +45,8 @@ pub(crate) fn plan(snapshot: &Snapshot) -> (BTreeMap<SocketAddr, Purpose>, Vec<(
     for (service, _, import) in snapshot.imported() {
         for port in import.ports.iter().filter(|p| p.protocol == Protocol::Tcp) {
             let Some(address) = port.listener else { continue };
-            let purpose = Purpose { service: service.clone(), port: port.port, speech: speech(&port.name, &port.app_protocol) };
+            let purpose =
+                Purpose { service: service.clone(), port: port.port, speech: speech(&port.name, &port.app_protocol) };
             match wanted.entry(address) {
                 std::collections::btree_map::Entry::Vacant(free) => {
                     free.insert(purpose);
@@ -61,7 +62,18 @@ pub(crate) fn plan(snapshot: &Snapshot) -> (BTreeMap<SocketAddr, Purpose>, Vec<(
 /// Istio and others read it; HTTP when neither says.
 pub(crate) fn speech(name: &str, app_protocol: &str) -> Speech {
     const RAW_NAMES: [&str; 13] = [
-        "tcp", "tls", "https", "mysql", "postgres", "postgresql", "mongo", "mongodb", "redis", "amqp", "kafka", "nats",
+        "tcp",
+        "tls",
+        "https",
+        "mysql",
+        "postgres",
+        "postgresql",
+        "mongo",
+        "mongodb",
+        "redis",
+        "amqp",
+        "kafka",
+        "nats",
         "ssh",
     ];
     let name = name.split('-').next().unwrap_or_default().to_ascii_lowercase();

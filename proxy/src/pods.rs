@@ -124,11 +124,8 @@ impl Pods {
             Load::Bulk => Patience { unacked: STALLED_BODY, ..usual },
         };
         let tcp = connect(address, self.connect, patience).await.map_err(|error| failure(&error))?;
-        let (sender, driver) = Builder::new()
-            .max_headers(256)
-            .handshake(TokioIo::new(tcp))
-            .await
-            .map_err(|_| Failure::Refused)?;
+        let (sender, driver) =
+            Builder::new().max_headers(256).handshake(TokioIo::new(tcp)).await.map_err(|_| Failure::Refused)?;
         tokio::task::spawn_local(async move {
             // An error ends the request that meets it; here is nothing to add.
             let _ = driver.with_upgrades().await;

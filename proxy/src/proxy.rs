@@ -15,7 +15,7 @@ use crate::balance::{Balancer, ServiceStatus};
 use crate::board::{Bound, ListenerView};
 use crate::config::ProxyConfig;
 use crate::health::Registry;
-use crate::metrics::Reporter;
+use crate::metrics::{Reporter, describe};
 use crate::shared::{Phase, Shared};
 use crate::worker::work;
 
@@ -52,12 +52,13 @@ pub struct ProxyView {
 }
 
 impl Proxy {
-    /// Starts the threads. Listeners follow the snapshots from here on; [`Self::bound`] tells when they stand.
+    /// Starts the threads. Install the metrics recorder before: handles are resolved here. Listeners follow the snapshots from here on; [`Self::bound`] tells when they stand.
     ///
     /// # Errors
     /// [`StartError`] when the system gives no threads or runtimes. Addresses that cannot be bound are no error here:
     /// they are a state, shown by [`Self::view`] and tried again.
     pub fn start(config: ProxyConfig) -> Result<Self, StartError> {
+        describe();
         let workers = config.workers.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
         let registry = Registry::new();
         let origin = config.origin;

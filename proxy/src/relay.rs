@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use crate::balance::{Attempted, TargetRef, pick_local_only};
 use crate::door::Door;
 use crate::health::Outcome;
-use crate::retry::MAX_ATTEMPTS;
+use crate::retry::MAX_CHEAP;
 use crate::route::InFlight;
 use crate::shared::Phase;
 use crate::socket::{Patience, connect, pod_patience};
@@ -48,7 +48,7 @@ async fn reach(worker: &Rc<Worker>, door: &Rc<Door>) -> Option<(TcpStream, InFli
     let route = door.route(worker)?;
     let patience = Patience { unacked: std::time::Duration::from_secs(10), ..pod_patience(std::time::Duration::ZERO) };
     let mut tried = Attempted::none();
-    for _ in 0..MAX_ATTEMPTS {
+    for _ in 0..MAX_CHEAP {
         let now_ms = worker.shared.now_ms();
         let choice = worker.with_rng(|rng| pick_local_only(&route, rng, now_ms, &tried))?;
         let TargetRef::Pod(address) = choice.target else { return None };

@@ -2,8 +2,10 @@
 //!
 //! Two things are told apart. An attempt that *touched* nothing (refused, turned away before any pod saw it) may
 //! always be followed by another: it costs the upstream nothing, and when all pods crash at once every request needs
-//! two or three of them. An attempt that may have reached a pod is *replayed* only when the method is idempotent and
-//! the body is kept, and replays have a budget, so that a request that kills pods does not kill them all.
+//! two or three of them. A few follow at once; after that the request is held and tries now and then, since what
+//! failed everywhere within a millisecond is often back within a second. An attempt that may have reached a pod is
+//! *replayed* only when the method is idempotent and the body is kept, and replays have a number and a budget, so
+//! that a request that kills pods does not kill them all.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,8 +15,10 @@ use http::Method;
 
 use crate::failure::Kind;
 
-/// Attempts a request gets, the first included.
-pub(crate) const MAX_ATTEMPTS: u32 = 4;
+/// Attempts of a request that may reach a pod, the first included.
+pub(crate) const MAX_SENT: u32 = 3;
+/// Attempts that touch nothing and follow each other without a pause.
+pub(crate) const MAX_CHEAP: u32 = 4;
 /// An attempt that has less than this left of the request's time is not begun.
 const TOO_LATE: Duration = Duration::from_millis(5);
 /// Replays under way at once that are always allowed.
@@ -127,6 +131,8 @@ pub(crate) enum Left {
 pub(crate) enum Next {
     /// Another attempt that costs nobody anything.
     Again,
+    /// The same after a pause: what could be tried at once was tried.
+    Hold,
     /// Another attempt if the budget has room: a pod may see the request twice.
     Replay,
     /// Another attempt at once, budget or not: a dead link is one event, not many.
@@ -135,15 +141,35 @@ pub(crate) enum Next {
     GiveUp,
 }
 
-/// Decides what follows attempt number `made` of a request.
-pub(crate) fn next(failure: Failure, method: &Method, left: Left, made: u32, time_left: Duration) -> Next {
-    if made >= MAX_ATTEMPTS || time_left < TOO_LATE || left == Left::Spent || failure == Failure::ClientBody {
+/// What a request has been through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Attempts that may have reached a pod.
+    pub(crate) sent: u32,
+    /// Attempts that touched nothing.
+    pub(crate) cheap: u32,
+}
+
+impl Tally {
+    /// Adds a failed attempt.
+    pub(crate) const fn note(&mut self, failure: Failure) {
+        if failure.untouched() {
+            self.cheap += 1;
+        } else {
+            self.sent += 1;
+        }
+    }
+}
+
+/// Decides what follows a failed attempt, which the tally already counts.
+pub(crate) fn next(failure: Failure, method: &Method, left: Left, tally: Tally, time_left: Duration) -> Next {
+    if time_left < TOO_LATE || left == Left::Spent || failure == Failure::ClientBody {
         return Next::GiveUp;
     }
     if failure.untouched() {
-        return Next::Again;
+        return if tally.cheap < MAX_CHEAP { Next::Again } else { Next::Hold };
     }
-    if !idempotent(method) || left != Left::Whole {
+    if !idempotent(method) || left != Left::Whole || tally.sent >= MAX_SENT {
         return Next::GiveUp;
     }
     if failure == Failure::LinkDead { Next::Move } else { Next::Replay }
@@ -202,6 +228,8 @@ mod tests {
     use super::*;
 
     const S: Duration = Duration::from_secs(1);
+    const FIRST_SENT: Tally = Tally { sent: 1, cheap: 0 };
+    const FIRST_CHEAP: Tally = Tally { sent: 0, cheap: 1 };
 
     #[test]
     fn what_touched_nothing_is_tried_again_whatever_it_is() {
@@ -213,36 +241,42 @@ mod tests {
             Failure::TurnedAway,
             Failure::Gateway { kind: Kind::NoEndpoints, touched: false },
         ] {
-            assert_eq!(next(failure, &Method::POST, Left::Unsent, 1, S), Next::Again, "{failure:?}");
-            assert_eq!(next(failure, &Method::GET, Left::Whole, 3, S), Next::Again);
-            assert_eq!(next(failure, &Method::POST, Left::Spent, 1, S), Next::GiveUp, "its body is gone");
+            assert_eq!(next(failure, &Method::POST, Left::Unsent, FIRST_CHEAP, S), Next::Again, "{failure:?}");
+            let fourth = Tally { sent: 0, cheap: MAX_CHEAP };
+            assert_eq!(next(failure, &Method::GET, Left::Whole, fourth, S), Next::Hold);
+            assert_eq!(next(failure, &Method::POST, Left::Spent, FIRST_CHEAP, S), Next::GiveUp, "its body is gone");
         }
     }
 
     #[test]
     fn what_may_have_arrived_is_replayed_only_when_idempotent_and_kept() {
-        for failure in [
-            Failure::Broken,
-            Failure::AttemptTimeout,
-            Failure::Gateway { kind: Kind::Broken, touched: true },
-        ] {
+        for failure in
+            [Failure::Broken, Failure::AttemptTimeout, Failure::Gateway { kind: Kind::Broken, touched: true }]
+        {
             for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE] {
-                assert_eq!(next(failure, &method, Left::Whole, 1, S), Next::Replay, "{failure:?} {method}");
-                assert_eq!(next(failure, &method, Left::Unsent, 1, S), Next::GiveUp);
+                assert_eq!(next(failure, &method, Left::Whole, FIRST_SENT, S), Next::Replay, "{failure:?} {method}");
+                assert_eq!(next(failure, &method, Left::Unsent, FIRST_SENT, S), Next::GiveUp);
             }
             for method in [Method::POST, Method::PATCH, Method::CONNECT] {
-                assert_eq!(next(failure, &method, Left::Whole, 1, S), Next::GiveUp, "{failure:?} {method}");
+                assert_eq!(next(failure, &method, Left::Whole, FIRST_SENT, S), Next::GiveUp, "{failure:?} {method}");
             }
         }
-        assert_eq!(next(Failure::LinkDead, &Method::GET, Left::Whole, 1, S), Next::Move);
-        assert_eq!(next(Failure::LinkDead, &Method::POST, Left::Whole, 1, S), Next::GiveUp);
+        assert_eq!(next(Failure::LinkDead, &Method::GET, Left::Whole, FIRST_SENT, S), Next::Move);
+        assert_eq!(next(Failure::LinkDead, &Method::POST, Left::Whole, FIRST_SENT, S), Next::GiveUp);
     }
 
     #[test]
     fn attempts_and_time_end() {
-        assert_eq!(next(Failure::Refused, &Method::GET, Left::Whole, MAX_ATTEMPTS, S), Next::GiveUp);
-        assert_eq!(next(Failure::Refused, &Method::GET, Left::Whole, 1, Duration::from_millis(1)), Next::GiveUp);
-        assert_eq!(next(Failure::ClientBody, &Method::GET, Left::Whole, 1, S), Next::GiveUp);
+        let third = Tally { sent: MAX_SENT, cheap: 0 };
+        assert_eq!(next(Failure::Broken, &Method::GET, Left::Whole, third, S), Next::GiveUp);
+        assert_eq!(next(Failure::LinkDead, &Method::GET, Left::Whole, third, S), Next::GiveUp);
+        let many = Tally { sent: 1, cheap: 20 };
+        assert_eq!(next(Failure::Broken, &Method::GET, Left::Whole, many, S), Next::Replay, "refusals are not counted");
+        assert_eq!(
+            next(Failure::Refused, &Method::GET, Left::Whole, FIRST_CHEAP, Duration::from_millis(1)),
+            Next::GiveUp
+        );
+        assert_eq!(next(Failure::ClientBody, &Method::GET, Left::Whole, FIRST_SENT, S), Next::GiveUp);
     }
 
     #[test]

@@ -95,6 +95,7 @@ async fn serve_admitted(
     let h2c = door.speech == Speech::H2c || (is_grpc(request.headers()) && request.version() == Version::HTTP_2);
     let (mut head, body) = request.into_parts();
     let notes = clean_request(&mut head, worker.shared.limits.target_bytes).map_err(Kind::Request)?;
+    head.headers.entry(header::HOST).or_insert_with(|| door.host.clone());
     visit.trace.stamp(&mut head).map_err(Kind::Request)?;
     let upgrade = upgrade.filter(|_| notes.upgrade.is_some());
 

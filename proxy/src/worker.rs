@@ -92,7 +92,8 @@ impl Worker {
     }
 }
 
-/// Serves until the phase says stop, then until the last connection ended or the deadline.
+/// Serves until the phase says stop, then until the last connection ended or the deadline. Connections are tracked;
+/// accept loops, pools and links are tasks of this thread's `LocalSet`, which ends them when this returns.
 pub(crate) async fn work(index: usize, shared: Arc<Shared>) {
     let worker = Worker::new(shared.clone());
     let mut listeners = Listeners::default();

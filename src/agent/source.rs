@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::args::{AgentArgs, Source};
-use crate::file_source::{self, FileStatus, Revisions};
+use crate::file_source::{self, FileStatus, Revisions, Stamp};
 
 /// What the source says of itself.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ pub(crate) async fn start(
 ) -> anyhow::Result<SourceView> {
     match &args.source {
         Source::File(path) => {
-            let mut revisions = Revisions::default();
+            let (seen, mut revisions) = (Stamp::of(path), Revisions::default());
             for input in file_source::load(path, &args.cluster, &mut revisions)? {
                 inputs.send(input).await.context("nobody takes the file's content")?;
             }
@@ -69,6 +69,7 @@ pub(crate) async fn start(
                 path.clone(),
                 args.cluster.clone(),
                 revisions,
+                seen,
                 inputs,
                 status.clone(),
                 stop.clone(),
@@ -92,7 +93,7 @@ async fn kubernetes(
         epoch: 0,
         gateway_port: Some(args.gateway_port),
         bind: args.listener_address,
-        server: format!("of {}", args.cluster),
+        server: format!("the API server of {}", args.cluster),
     };
     let status = SourceStatus::new();
     tasks.spawn(strait_kubernetes::source::run(client, config, inputs, status.clone(), stop.clone()));

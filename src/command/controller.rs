@@ -102,7 +102,7 @@ async fn start(
     let origin = Instant::now();
     let published = Published::new(args.cluster.clone());
     let identity = Identity::new(SpiffeId::new(args.trust_domain.clone(), args.cluster.clone()));
-    leaf(args, &client, &published, &identity, origin, tasks, stop);
+    let source = leaf(args, &client, &published, &identity, origin, tasks, stop);
     let settings = Settings {
         name_linger: args.name_linger,
         cluster_domain: args.cluster_domain.clone(),
@@ -118,6 +118,7 @@ async fn start(
         origin,
         facts,
         settings,
+        source,
     };
     let status = strait_kubernetes::controller::start(parts, tasks, stop);
     facts::follow(published, args.agent_admin_port, status.clone(), facts_sender, tasks, stop);
@@ -137,7 +138,7 @@ fn leaf(
     origin: Instant,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) {
+) -> SourceStatus {
     let (inputs, received) = mpsc::channel(INPUTS);
     let source = SourceConfig {
         cluster: args.cluster.clone(),
@@ -148,13 +149,13 @@ fn leaf(
     };
     let status = SourceStatus::new();
     tasks.spawn(strait_kubernetes::source::run(client.clone(), source, inputs, status.clone(), stop.clone()));
-    let trust = identity.clone();
+    let (trust, watches) = (identity.clone(), status.clone());
     let config = SyncConfig {
         leaf: true,
         expected: [Kind::CLUSTER, Kind::SERVICE, Kind::EXPORT, Kind::SLICE, Kind::GATEWAY].into(),
         origin,
         source_age_ms: Box::new(move || {
-            status.broken_for().map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+            watches.broken_for().map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
         }),
         on_peers: Box::new(move |peers| {
             for rejected in trust.trust().replace_peers(peers.iter().map(PeerBundle::from)).rejected {
@@ -171,16 +172,15 @@ fn leaf(
         members: members::follow(published, args.agent_gateway_port, tasks, stop),
     };
     let _ = strait_gossip::start(config, parts, tasks, stop.clone());
+    status
 }
 
 /// `trafficDistribution: PreferSameNode` is stable from Kubernetes 1.35 on; older servers may refuse it.
 async fn knows_same_node(client: &strait_kubernetes::Client) -> bool {
-    let version = match tokio::time::timeout(Duration::from_secs(5), client.apiserver_version()).await {
-        Ok(Ok(version)) => version,
-        _ => {
-            tracing::warn!("the API server does not say its version; derived Services will prefer no node");
-            return false;
-        }
+    let asked = tokio::time::timeout(Duration::from_secs(5), client.apiserver_version()).await;
+    let Ok(Ok(version)) = asked else {
+        tracing::warn!("the API server does not say its version; derived Services will prefer no node");
+        return false;
     };
     let number = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u32>().unwrap_or(0);
     (number(&version.major), number(&version.minor)) >= (1, 35)

@@ -80,6 +80,10 @@ async fn clean(context: &str, client: &Client, dry_run: bool) -> anyhow::Result<
     let found = join::leftovers(client).await?;
     if !dry_run {
         join::clean(client, &found).await?;
+        let exports = join::unmark_exports(client).await?;
+        if exports > 0 {
+            print(&format!("{context}: conditions of {exports} ServiceExports: taken back"));
+        }
     }
     let said = if dry_run { "would be deleted" } else { "deleted" };
     for line in found.lines() {

@@ -56,7 +56,7 @@ async fn serve(
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         let Ok((stream, _)) = accepted else { continue };
         // A killed process's kernel resets; an orderly end would be kinder than reality.
-        if stream.set_nodelay(true).and(stream.set_zero_linger()).is_err() {
+        if stream.set_nodelay(true).and_then(|()| stream.set_zero_linger()).is_err() {
             continue;
         }
         let (body, stop) = (body.clone(), stop.clone());

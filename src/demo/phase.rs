@@ -98,7 +98,7 @@ fn figures(played: &Played, seen: &[&Seen], slow: Slow) -> Figures {
         if sample.is_ok() {
             *figures.served.entry(sample.served_by.clone()).or_default() += 1;
             if sample.start_us >= played.fault_us && played.targets.contains(&sample.served_by.as_str()) {
-                first = Some(first.map_or(sample.end_us(), |f| f.min(sample.end_us())));
+                first = Some(first.map_or_else(|| sample.end_us(), |f| f.min(sample.end_us())));
             }
         } else {
             figures.failed += 1;

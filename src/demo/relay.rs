@@ -152,9 +152,9 @@ impl Path {
         let Ok(socket) = TcpSocket::new_v4() else { return };
         let Ok(far) = socket.connect(self.to).await else { return };
         self.counters.connections.fetch_add(1, Ordering::Relaxed);
-        let quick = near.set_nodelay(true).and(far.set_nodelay(true));
+        let quick = near.set_nodelay(true).and_then(|()| far.set_nodelay(true));
         // A reset mid-way, not an orderly end, is what the other side of a refusing host sees.
-        let linger = near.set_zero_linger().and(far.set_zero_linger());
+        let linger = near.set_zero_linger().and_then(|()| far.set_zero_linger());
         if quick.and(linger).is_err() {
             return;
         }

@@ -29,7 +29,7 @@ fn a_service_becomes_records_and_an_import() {
             Input::Relist { kind, revision, records } => drop(catalog.relist(kind, revision, records, 0)),
             Input::Imports(imports) => catalog.set_imports(imports),
             Input::Peers(peers) => catalog.set_peers(peers),
-            Input::Records(_) | Input::Import(..) => panic!("a file is a complete list"),
+            Input::Records(_) | Input::Import(..) | Input::Epoch(_) => panic!("a file is a complete list"),
         }
     }
     let snapshot = catalog.publish().unwrap();
@@ -89,11 +89,11 @@ fn a_stated_revision_must_rise() {
 async fn a_half_written_file_keeps_the_last_good_state() {
     let path = folder("follow").join("a.yaml");
     std::fs::write(&path, GOOD).unwrap();
-    let mut revisions = Revisions::default();
+    let (seen, mut revisions) = (Stamp::of(&path), Revisions::default());
     load(&path, &cluster(), &mut revisions).unwrap();
     let (sender, mut inputs) = mpsc::channel(64);
     let (status, stop) = (FileStatus::default(), CancellationToken::new());
-    let task = tokio::spawn(follow(path.clone(), cluster(), revisions, sender, status.clone(), stop.clone()));
+    let task = tokio::spawn(follow(path.clone(), cluster(), revisions, seen, sender, status.clone(), stop.clone()));
     tokio::time::sleep(POLL).await;
     std::fs::write(&path, &GOOD[..40]).unwrap();
     let limit = tokio::time::Instant::now() + Duration::from_secs(20);

@@ -4,7 +4,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::value::{ExportRecord, GatewayRecord, ServicePort, ServiceRecord, SliceEndpoint, SliceRecord, Value, ZoneCounts};
+use crate::projection::Audience;
+use crate::value::{
+    ExportRecord, GatewayRecord, ServicePort, ServiceRecord, SliceEndpoint, SliceRecord, Value, ZoneCounts,
+};
 
 mod laws;
 mod rebuild;

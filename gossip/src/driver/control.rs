@@ -25,6 +25,9 @@ use crate::topology::{self, Plan};
 const PUBLISH_MS: u64 = 50;
 /// Status and metrics are refreshed this often.
 const STATUS_MS: u64 = 1_000;
+/// Dialling begins when the source is through its first lists, since only then it is known who else could dial; or
+/// after this long, since an API server that is down must not keep clusters apart.
+const ALONE_MS: u64 = 5_000;
 /// How much is taken in before anything is sent or published.
 const BATCH: usize = 256;
 
@@ -51,6 +54,8 @@ pub(super) struct Control {
     metrics: SyncMetrics,
     published_at: u64,
     status_at: u64,
+    /// When dialling begins at the latest; `None` once it has.
+    dial_at: Option<u64>,
 }
 
 impl Control {
@@ -76,6 +81,7 @@ impl Control {
             metrics: SyncMetrics::new(),
             published_at: 0,
             status_at: 0,
+            dial_at: None,
         }
     }
 
@@ -91,7 +97,7 @@ impl Control {
         stop: CancellationToken,
     ) {
         let (mut source, mut membership) = (true, true);
-        self.replan();
+        self.dial_at = Some(self.now_ms() + ALONE_MS);
         while !stop.is_cancelled() {
             let wake = self.attend();
             let now = self.now_ms();
@@ -126,6 +132,10 @@ impl Control {
         let now = self.now_ms();
         self.engine.set_source_age((self.config.source_age_ms)());
         self.engine.tick(now);
+        if self.dial_at.is_some_and(|at| now >= at || self.engine.catalog().is_synced()) {
+            self.dial_at = None;
+            self.replan();
+        }
         for (id, reason) in self.engine.take_closed() {
             self.give_up(id, &reason);
         }
@@ -137,7 +147,7 @@ impl Control {
         }
         let sends = self.sessions.iter().filter(|(_, s)| s.outbox.as_ref().is_some_and(|o| o.capacity() > 0));
         let send_at = sends.filter_map(|(id, _)| self.engine.next_send(*id)).min();
-        let duties = [Some(self.engine.next_tick()), send_at, publish_at, Some(self.status_at)];
+        let duties = [Some(self.engine.next_tick()), send_at, publish_at, Some(self.status_at), self.dial_at];
         duties.into_iter().flatten().min().unwrap_or(now)
     }
 
@@ -178,6 +188,9 @@ impl Control {
 
     /// Compares who should be dialled with who is.
     fn replan(&mut self) {
+        if self.dial_at.is_some() {
+            return;
+        }
         let members = self.members.borrow_and_update().clone();
         let catalog = self.engine.catalog();
         let peers = catalog.peers();

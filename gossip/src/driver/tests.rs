@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use strait_catalog::{
-    ExportRecord, Input, Key, Kind, Record, ServiceKey, ServicePort, ServiceRecord, SliceRecord, Value, Version, ZoneCounts,
+    ExportRecord, Input, Key, Kind, Record, ServiceKey, ServicePort, ServiceRecord, SliceRecord, Value, Version,
+    ZoneCounts,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -138,6 +139,61 @@ async fn a_stranger_with_the_right_name_is_refused_and_the_rest_goes_on() {
     for daemon in [west, east, forger] {
         daemon.stop().await;
     }
+}
+
+#[tokio::test]
+async fn dead_and_silent_gateways_do_not_hide_a_live_one() {
+    let ground = Ground::new(&["us-west", "us-east"]);
+    let west = ground.daemon("us-west", "agent-1", KINDS.into()).await;
+    let east = ground.daemon("us-east", "agent-1", KINDS.into()).await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (silent_at, closed_at) = (silent.local_addr().unwrap(), closed.local_addr().unwrap());
+    drop(closed);
+    let mut peer = east.as_peer();
+    peer.gateways.splice(0..0, [silent_at.to_string(), closed_at.to_string(), "no-such-host.invalid:1".to_owned()]);
+    // East knows west without an address, so the session can only be west's.
+    let mut back = west.as_peer();
+    back.gateways.clear();
+    east.tell(Input::Peers(vec![back])).await;
+    west.tell(Input::Peers(vec![peer])).await;
+    lists(&west, 10, 3).await;
+    lists(&east, 20, 4).await;
+    eventually("west reaches east", || seen(&west, &east) == Some(4) && seen(&east, &west) == Some(3)).await;
+    let status = east.handle.status();
+    assert!(status.peers[0].last_error.as_ref().is_none_or(|e| e.contains("no gateway address")), "{status:?}");
+    west.stop().await;
+    east.stop().await;
+    drop(silent);
+}
+
+#[tokio::test]
+async fn a_path_that_swallows_everything_is_noticed_within_seconds() {
+    let ground = Ground::new(&["us-west", "us-east"]);
+    let west = ground.daemon("us-west", "agent-1", KINDS.into()).await;
+    let east = ground.daemon("us-east", "agent-1", KINDS.into()).await;
+    let hole = fleet::Hole::before(&east).await;
+    let mut peer = east.as_peer();
+    peer.gateways = vec![hole.address.to_string()];
+    let mut back = west.as_peer();
+    back.gateways.clear();
+    east.tell(Input::Peers(vec![back])).await;
+    west.tell(Input::Peers(vec![peer])).await;
+    lists(&west, 10, 3).await;
+    lists(&east, 20, 4).await;
+    eventually("connected", || seen(&west, &east) == Some(4) && seen(&east, &west) == Some(3)).await;
+    let began = std::time::Instant::now();
+    hole.swallow(true);
+    eventually("both sides give up", || [&west, &east].iter().all(|d| !d.handle.status().peers[0].connected)).await;
+    assert!(began.elapsed() >= Duration::from_secs(4), "{:?}: a short hiccup is no reason", began.elapsed());
+    assert!(west.handle.status().peers[0].last_error.is_some());
+    assert_eq!(seen(&west, &east), Some(4), "what was known stays in use");
+    hole.swallow(false);
+    east.tell(Input::Records(records(&east, 21, 6))).await;
+    eventually("and finds back", || seen(&west, &east) == Some(6)).await;
+    west.stop().await;
+    east.stop().await;
+    hole.close().await;
 }
 
 fn hello(cluster: &str) -> Frame {

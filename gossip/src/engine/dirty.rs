@@ -66,9 +66,8 @@ impl Dirty {
     }
 
     fn next_group(&self) -> Option<Group> {
-        let behind = self.after.clone().and_then(|after| {
-            self.groups.range((Bound::Excluded(after), Bound::Unbounded)).next()
-        });
+        let behind =
+            self.after.clone().and_then(|after| self.groups.range((Bound::Excluded(after), Bound::Unbounded)).next());
         behind.or_else(|| self.groups.iter().next()).map(|(group, _)| group.clone())
     }
 

@@ -43,7 +43,11 @@ pub enum CloseReason {
         said: String,
     },
     /// No protocol version in common.
-    #[error("it speaks sync protocols {min} to {max}, this daemon {} to {}; upgrade the older side", crate::frame::PROTOCOL_MIN, crate::frame::PROTOCOL_MAX)]
+    #[error(
+        "it speaks sync protocols {min} to {max}, this daemon {} to {}; upgrade the older side",
+        crate::frame::PROTOCOL_MIN,
+        crate::frame::PROTOCOL_MAX
+    )]
     Protocol {
         /// Its oldest.
         min: u32,

@@ -20,7 +20,7 @@ impl Engine {
         }
         self.next_second = now_ms + 1_000;
         let local = self.catalog.local().clone();
-        if self.catalog.is_synced() {
+        if self.watching() {
             self.catalog.freshness(&local).note(now_ms, self.source_age_ms);
         }
         let silent = |last: u64| now_ms.saturating_sub(last) > SILENT_MS;
@@ -74,7 +74,7 @@ impl Engine {
     /// Knowledge is as old as the head that it has caught up with. A head that runs ahead of the records makes
     /// nothing fresh.
     fn note_age(&mut self, now_ms: u64, cluster: &ClusterId, age_ms: Option<u64>, caught_up: bool) {
-        let own_source_speaks = cluster == self.catalog.local() && self.catalog.is_synced();
+        let own_source_speaks = cluster == self.catalog.local() && self.watching();
         if let Some(age) = age_ms
             && caught_up
             && !own_source_speaks

@@ -20,9 +20,9 @@ use strait_catalog::{Audience, ClusterId, Key, Kind, Version};
 
 use super::buckets::BucketSet;
 use super::link::Mismatch;
-use super::tally::{State, Tally};
+use super::tally::{Held, State, Tally};
 use super::{Engine, SessionId};
-use crate::frame::{Ask, Body, Buckets, CHUNK, Entry, Head, Keys};
+use crate::frame::{Ask, Body, Buckets, CHUNK, Entry, Head, Keys, MAX_FRAME};
 
 /// A sender that is behind, and a sibling whose watch is ahead or behind, are given this long to become equal by
 /// themselves before sets are compared key by key.
@@ -31,6 +31,8 @@ const PATIENCE_MS: u64 = 3_000;
 const AGAIN_MS: u64 = 700;
 /// …to here: a set that cannot become equal (a cap, a record too large) must not keep the link busy.
 const LONGEST_MS: u64 = 10_000;
+/// Bytes of one bucket's list: a bucket stands in one frame, and 256 of them hold any honest cluster with ease.
+const BUCKET_MAX: usize = MAX_FRAME / 4 * 3;
 /// Keys of one frame that are answered with "absent", so that a made-up list does not fill the memory.
 const ABSENT_MAX: usize = 4_096;
 
@@ -43,7 +45,7 @@ impl Engine {
         let count = tally.map_or(0, Tally::count);
         let equal = tally.map_or(0, Tally::hash) == head.hash && count as u64 == head.count;
         let (mine, theirs) = (tally.map(Tally::highest).unwrap_or_default(), Version::new(head.epoch, head.revision));
-        let watched = cluster == self.catalog.local() && self.catalog.is_synced();
+        let watched = cluster == self.catalog.local() && self.watching();
         let patient = count > 0 && (theirs < mine || (watched && theirs != mine));
         let Some(link) = self.links.get_mut(&id) else { return false };
         if equal {
@@ -54,11 +56,8 @@ impl Engine {
         if !head.settled {
             return false;
         }
-        let mismatch = link.mismatches.entry(cluster.clone()).or_insert(Mismatch {
-            since: now_ms,
-            next_at: now_ms,
-            step: 0,
-        });
+        let mismatch =
+            link.mismatches.entry(cluster.clone()).or_insert(Mismatch { since: now_ms, next_at: now_ms, step: 0 });
         if now_ms < mismatch.next_at || (patient && now_ms < mismatch.since + PATIENCE_MS) {
             return false;
         }
@@ -109,22 +108,23 @@ impl Engine {
         let (mut rest, mut done, mut entries) = (wanted, BucketSet::default(), Vec::new());
         let mut bytes = 0;
         for bucket in wanted.iter() {
-            for (kind, name, held) in tally.into_iter().flat_map(|t| t.bucket(bucket)) {
-                bytes += name.len() + 40;
-                entries.push(Entry {
-                    kind: kind.0,
-                    name: name.to_string(),
-                    epoch: held.version.epoch,
-                    revision: held.version.revision,
-                    digest: held.digest,
-                    deleted: held.state == State::Dead,
-                });
+            let mut listed: Vec<Entry> = tally.into_iter().flat_map(|t| t.bucket(bucket)).map(entry).collect();
+            let size = |e: &Entry| e.name.len() + 40;
+            let mut all: usize = listed.iter().map(size).sum();
+            if all > BUCKET_MAX {
+                // What is left out is sent again in vain, which beats a frame that nobody accepts.
+                listed.sort_by_key(|e| e.deleted);
+                while all > BUCKET_MAX {
+                    all -= listed.pop().as_ref().map_or(all, size);
+                }
             }
-            rest.remove(bucket);
-            done.insert(bucket);
-            if bytes >= CHUNK {
+            if !entries.is_empty() && bytes + all > CHUNK {
                 break;
             }
+            bytes += all;
+            entries.append(&mut listed);
+            rest.remove(bucket);
+            done.insert(bucket);
         }
         (Body::Keys(Keys { cluster: cluster.to_string(), buckets: done.to_wire(), entries }), rest)
     }
@@ -175,6 +175,10 @@ impl Engine {
         let Some((cluster, audience)) = self.served(id, &frame.cluster) else { return };
         let set: BucketSet = frame.buckets.iter().copied().collect();
         let theirs = listed(&cluster, frame.entries, &set);
+        // Others may know of own versions that the own source has not shown yet: it lags, or was restored from a backup.
+        let newest = theirs.values().map(|t| t.version).max();
+        let known = self.knowledge(&cluster);
+        known.head = known.head.max(newest);
         let mut newer = self.lacking(&cluster, audience, &set, &theirs);
         newer.extend(self.gone(&cluster, audience, &theirs));
         let Some(link) = self.links.get_mut(&id) else { return };
@@ -221,6 +225,17 @@ impl Engine {
     }
 }
 
+fn entry((kind, name, held): (Kind, &Arc<str>, &Held)) -> Entry {
+    Entry {
+        kind: kind.0,
+        name: name.to_string(),
+        epoch: held.version.epoch,
+        revision: held.version.revision,
+        digest: held.digest,
+        deleted: held.state == State::Dead,
+    }
+}
+
 /// What the other side says it holds.
 struct Listed {
     version: Version,
@@ -234,8 +249,7 @@ fn listed(cluster: &ClusterId, entries: Vec<Entry>, set: &BucketSet) -> BTreeMap
         .into_iter()
         .filter_map(|e| {
             let key = Key { cluster: cluster.clone(), kind: Kind(e.kind), name: e.name.into() };
-            let listed =
-                Listed { version: Version::new(e.epoch, e.revision), digest: e.digest, deleted: e.deleted };
+            let listed = Listed { version: Version::new(e.epoch, e.revision), digest: e.digest, deleted: e.deleted };
             set.contains(key.bucket()).then_some(((key.kind, key.name), listed))
         })
         .collect()

@@ -70,7 +70,8 @@ impl Engine {
     fn poll_introduced(&mut self, now_ms: u64, id: SessionId) -> Option<Body> {
         let link = self.links.get(&id)?;
         if now_ms >= link.heads_due {
-            if !link.dirty.is_empty() && link.dirty.len() <= FEW
+            if !link.dirty.is_empty()
+                && link.dirty.len() <= FEW
                 && let Some(push) = self.next_push(id)
             {
                 return Some(push);
@@ -113,9 +114,9 @@ impl Engine {
     /// of the other side was marked. Own records to siblings are marked by repairs only, so there it is always all.
     fn completion(&self, link: &Link, cluster: &ClusterId, service: &str) -> Vec<Key> {
         let parts = self.catalog.parts(cluster, service);
-        let known = parts.first().is_none_or(|k| {
-            link.baseline.get(cluster).is_some_and(|buckets| buckets.contains(k.bucket()))
-        });
+        let known = parts
+            .first()
+            .is_none_or(|k| link.baseline.get(cluster).is_some_and(|buckets| buckets.contains(k.bucket())));
         if known && !self.watches_itself(link, cluster) { Vec::new() } else { parts }
     }
 

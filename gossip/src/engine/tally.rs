@@ -146,11 +146,7 @@ impl Tallies {
 
     /// `None` when nothing of the cluster was ever held.
     pub(crate) fn get(&self, cluster: &ClusterId, audience: Audience) -> Option<&Tally> {
-        if *cluster == self.local && audience == Audience::Sibling {
-            Some(&self.own)
-        } else {
-            self.shown.get(cluster)
-        }
+        if *cluster == self.local && audience == Audience::Sibling { Some(&self.own) } else { self.shown.get(cluster) }
     }
 
     pub(crate) fn retain(&mut self, known: impl Fn(&ClusterId) -> bool) {
@@ -165,8 +161,8 @@ impl Tallies {
         let none = Tally::default();
         let clusters = self.shown.keys().chain(other.shown.keys());
         same(&self.own, &other.own)
-            && clusters.into_iter().all(|c| {
-                same(self.shown.get(c).unwrap_or(&none), other.shown.get(c).unwrap_or(&none))
-            })
+            && clusters
+                .into_iter()
+                .all(|c| same(self.shown.get(c).unwrap_or(&none), other.shown.get(c).unwrap_or(&none)))
     }
 }

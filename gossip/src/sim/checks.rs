@@ -93,7 +93,9 @@ pub(super) fn differs(engine: &Engine, snapshot: &Snapshot, sources: &[Source], 
             }
         }
         let exported = |s: &Snapshot| {
-            s.services().filter(|(_, v)| v.backends.get(&source.cluster).is_some_and(strait_catalog::Backend::exported)).count()
+            s.services()
+                .filter(|(_, v)| v.backends.get(&source.cluster).is_some_and(strait_catalog::Backend::exported))
+                .count()
         };
         if exported(snapshot) != exported(&truth_snapshot(truth)) {
             return Some(format!("services of {} that are not exported any more", source.cluster));

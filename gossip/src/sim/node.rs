@@ -79,7 +79,13 @@ impl Node {
     }
 
     /// The same for a list out of turn.
-    pub(super) fn relist(&mut self, now: u64, kind: Kind, sources: &[Source], rng: &mut fastrand::Rng) -> Result<(), String> {
+    pub(super) fn relist(
+        &mut self,
+        now: u64,
+        kind: Kind,
+        sources: &[Source],
+        rng: &mut fastrand::Rng,
+    ) -> Result<(), String> {
         let list = self.engine.as_ref().and_then(|_| self.watches.relist(kind, &sources[self.cluster], rng));
         list.map_or(Ok(()), |input| self.input(now, input, sources))
     }

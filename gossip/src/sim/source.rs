@@ -6,8 +6,7 @@ use bytes::Bytes;
 use strait_catalog::{Audience, Authority, Catalog, ClusterId, Key, Kind, Record, ServiceKey, Value, Version};
 
 /// The kinds every API server has; 77 stands for those of a later version.
-pub(super) const KINDS: [Kind; 6] =
-    [Kind::SERVICE, Kind::EXPORT, Kind::SLICE, Kind::GATEWAY, Kind::CLUSTER, Kind(77)];
+pub(super) const KINDS: [Kind; 6] = [Kind::SERVICE, Kind::EXPORT, Kind::SLICE, Kind::GATEWAY, Kind::CLUSTER, Kind(77)];
 
 /// One change of one object.
 #[derive(Clone, Debug)]
@@ -20,6 +19,7 @@ pub(super) struct Change {
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) cluster: ClusterId,
+    pub(super) epoch: u64,
     pub(super) revision: u64,
     /// All live objects.
     pub(super) objects: BTreeMap<Key, Record>,
@@ -35,6 +35,7 @@ impl Source {
     pub(super) fn new(cluster: ClusterId, revision: u64) -> Self {
         Self {
             cluster,
+            epoch: 0,
             revision,
             objects: BTreeMap::new(),
             log: KINDS.into_iter().map(|k| (k, Vec::new())).collect(),
@@ -61,21 +62,56 @@ impl Source {
 
     pub(super) fn put(&mut self, at_ms: u64, key: Key, value: Value) {
         self.revision += 1;
-        self.write(at_ms, Record::live(key, Version::new(0, self.revision), value));
+        self.write(at_ms, Record::live(key, Version::new(self.epoch, self.revision), value));
     }
 
     /// An object of a kind that only its bytes are known of.
     pub(super) fn put_opaque(&mut self, at_ms: u64, key: Key, bytes: Bytes) {
         self.revision += 1;
-        let (record, _) = Record::received(key, Version::new(0, self.revision), bytes);
+        let (record, _) = Record::received(key, Version::new(self.epoch, self.revision), bytes);
         self.write(at_ms, record);
     }
 
     pub(super) fn delete(&mut self, at_ms: u64, key: &Key) {
         if self.objects.contains_key(key) {
             self.revision += 1;
-            self.write(at_ms, Record::tombstone(key.clone(), Version::new(0, self.revision)));
+            self.write(at_ms, Record::tombstone(key.clone(), Version::new(self.epoch, self.revision)));
         }
+    }
+
+    /// The state of some earlier revision becomes the present one, under a new epoch; watches start again.
+    pub(super) fn restore(&mut self, rng: &mut fastrand::Rng) {
+        let then = rng.u64(self.revision.saturating_sub(20)..=self.revision);
+        let mut changes: Vec<Record> = self.log.values().flatten().map(|c| c.record.clone()).collect();
+        changes.sort_by_key(Record::version);
+        changes.retain(|r| r.version().revision <= then);
+        let mut past = BTreeMap::new();
+        for record in changes {
+            if record.is_tombstone() {
+                past.remove(record.key());
+            } else {
+                past.insert(record.key().clone(), record);
+            }
+        }
+        self.epoch += 1;
+        self.revision = then;
+        self.log.values_mut().for_each(Vec::clear);
+        // What came to be since then never was.
+        for key in self.objects.keys().filter(|k| !past.contains_key(*k)) {
+            let gone = Record::tombstone(key.clone(), Version::new(self.epoch, 0));
+            self.history.entry(key.clone()).or_default().push(gone);
+        }
+        self.objects.clear();
+        for (key, record) in past {
+            let revision = record.version().revision;
+            let (again, _) = Record::received(key, Version::new(self.epoch, revision), record.wire().clone());
+            // Visible to every watch at once: there is no older state to lag behind in.
+            self.write(0, again);
+        }
+        self.log.values_mut().for_each(|log| log.sort_by_key(|c| c.record.version()));
+        let services: BTreeSet<_> = self.history.keys().filter_map(Key::service).collect();
+        let empty: Vec<_> = services.into_iter().filter(|s| self.ready(s) == 0).collect();
+        self.once_empty.extend(empty);
     }
 
     pub(super) fn slices(&self, service: &ServiceKey) -> Vec<Key> {
@@ -108,10 +144,11 @@ impl Source {
         if held.is_tombstone() {
             // The newest version up to the tombstone's must have been deleted, at whatever revision.
             let upto = history.iter().rposition(|r| r.version() <= held.version());
-            let deleted = upto.is_none_or(|i| {
-                history[i].is_tombstone() || history.get(i + 1).is_some_and(Record::is_tombstone)
-            });
-            return (!deleted).then(|| format!("{} was never deleted at {}", held.key(), held.version()));
+            let deleted =
+                upto.is_none_or(|i| history[i].is_tombstone() || history.get(i + 1).is_some_and(Record::is_tombstone));
+            let versions = || history.iter().map(|r| (r.version().to_string(), r.is_tombstone())).collect::<Vec<_>>();
+            return (!deleted)
+                .then(|| format!("{} was never deleted at {}: {:?}", held.key(), held.version(), versions()));
         }
         let Some(made) = history.iter().find(|r| r.version() == held.version() && !r.is_tombstone()) else {
             return Some(format!("{} at {} was never written", held.key(), held.version()));

@@ -21,6 +21,7 @@ fn try_seeds(seeds: impl Iterator<Item = u64>) {
                 sum.partitions += outcome.partitions;
                 sum.restarts += outcome.restarts;
                 sum.lies += outcome.lies;
+                sum.restores += outcome.restores;
                 sum.refused += outcome.refused;
                 sum.repairs += outcome.repairs;
                 sum.frames += outcome.frames;
@@ -31,7 +32,7 @@ fn try_seeds(seeds: impl Iterator<Item = u64>) {
     }
     println!("{count} seeds, {sum:?}, slowest to become equal: {} ms (seed {})", slowest.0, slowest.1);
     // A fault that never happens proves nothing.
-    let all = [sum.cuts, sum.partitions, sum.restarts, sum.lies, sum.refused, sum.repairs];
+    let all = [sum.cuts, sum.partitions, sum.restarts, sum.restores, sum.lies, sum.refused, sum.repairs];
     assert!(count < 40 || all.iter().all(|n| *n > 0), "{sum:?}");
 }
 

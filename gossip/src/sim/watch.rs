@@ -64,6 +64,7 @@ impl Watches {
                 f.list_at = None;
                 f.position = log.iter().take_while(|c| c.at_ms + f.lag_ms <= now).count();
                 let (revision, records) = source.list(*kind, f.position);
+                inputs.push(Input::Epoch(source.epoch));
                 inputs.push(Input::Relist { kind: *kind, revision, records });
             }
             while let Some(change) = log.get(f.position).filter(|c| c.at_ms + f.lag_ms <= now) {

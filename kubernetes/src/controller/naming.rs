@@ -65,7 +65,7 @@ pub(crate) fn digest(parts: &[&str]) -> String {
     let mut bits = [0_u8; 8];
     bits[..7].copy_from_slice(&bytes[..7]);
     let bits = u64::from_be_bytes(bits);
-    (0..10).map(|i| char::from(ALPHABET[(bits >> (59 - 5 * i)) as usize & 31])).collect()
+    (0..10).map(|i| char::from(ALPHABET[usize::try_from(bits >> (59 - 5 * i) & 31).unwrap_or(0)])).collect()
 }
 
 /// How a port is written in the listeners annotation: `80/TCP`.

@@ -42,7 +42,7 @@ pub(super) fn statuses(
             let age_ms = snapshot.cluster(&id).and_then(|c| c.freshness.age_ms(clock_ms));
             let held = peer.status.clone().unwrap_or_default();
             let known = facts.get(&id).cloned().unwrap_or_default();
-            let next = status(&held, peer.metadata.generation, &id == &snapshot.local, age_ms, &known, certified, now);
+            let next = status(&held, peer.metadata.generation, id == snapshot.local, age_ms, &known, certified, now);
             news(&held, &next).then(|| (name.clone(), next))
         })
         .collect()

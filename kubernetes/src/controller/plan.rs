@@ -135,6 +135,10 @@ pub fn plan(world: World<'_>, memory: &mut Memory) -> Plan {
     }
     let clashes = settle_ports(world, memory, &intents);
     plan.troubles.extend(clashes.iter().map(ToString::to_string));
+    plan.troubles.extend(intents.iter().filter_map(|(service, intent)| match intent {
+        Intent::Blocked(why) => Some(format!("{service}: {why}")),
+        _ => None,
+    }));
     steer::note(world, memory, &intents);
     let passes: BTreeMap<&ServiceKey, objects::Import> = intents
         .iter()

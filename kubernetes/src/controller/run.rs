@@ -12,26 +12,30 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::authority::CertificateKeeper;
+use super::certificates;
 use super::execute::{Outcome, Writer};
 use super::figures::Figures;
 use super::naming::CONTROLLER;
 use super::observed::Observed;
 use super::peers::{self, PeerFacts};
+use super::properties;
 use super::plan::{Memory, Now, Settings, World, plan};
 use super::watching::{Watched, fresh};
-use crate::api::{ClusterPeer, SYSTEM_NAMESPACE};
+use crate::api::SYSTEM_NAMESPACE;
+use crate::epoch::raise_epoch;
 use crate::lease::{Candidate, Leadership};
+use crate::source::SourceStatus;
 
 /// A pass at least this often, in case a change was missed.
 const TICK: Duration = Duration::from_secs(10);
+/// How often the peers are looked at: silence shows by time alone.
+const PEERS: Duration = Duration::from_secs(2);
 /// A pass this often while something waits for time to pass.
 const SOON: Duration = Duration::from_secs(1);
 /// Changes that come together are handled together.
 const COALESCE: Duration = Duration::from_millis(100);
-/// How often certificates are looked at.
-const CERTIFICATES: Duration = Duration::from_secs(30);
-/// How soon again after trouble with them.
-const CERTIFICATES_SOON: Duration = Duration::from_secs(3);
+/// How long a raised epoch has to take effect.
+const EPOCH_PAUSE: Duration = Duration::from_secs(15);
 
 /// What a controller works with.
 pub struct ControllerParts {
@@ -49,6 +53,8 @@ pub struct ControllerParts {
     pub facts: watch::Receiver<BTreeMap<ClusterId, PeerFacts>>,
     /// How patient to be.
     pub settings: Settings,
+    /// The own source, which notices when a restored etcd took the revisions back.
+    pub source: SourceStatus,
 }
 
 /// What a controller says of itself.
@@ -77,7 +83,7 @@ pub fn start(parts: ControllerParts, tracker: &TaskTracker, stop: &CancellationT
     let leadership = candidate.leadership();
     let writing = CancellationToken::new();
     let keeper = CertificateKeeper::new(parts.client.clone(), parts.identity.id().clone());
-    tracker.spawn(keep_certificates(keeper, parts.identity.clone(), leadership.clone(), stop.clone()));
+    tracker.spawn(certificates::follow(keeper, parts.identity.clone(), leadership.clone(), stop.clone()));
     // The lease is given back only after the last write.
     tracker.spawn(candidate.run(writing.clone()));
     let (status, told) = watch::channel(ControllerStatus::default());
@@ -87,6 +93,8 @@ pub fn start(parts: ControllerParts, tracker: &TaskTracker, stop: &CancellationT
         figures: Figures::new(),
         memory: Memory::default(),
         led: false,
+        raised: None,
+        peers_fail: false,
         troubles: BTreeSet::new(),
         parts,
         watched,
@@ -101,43 +109,6 @@ pub fn start(parts: ControllerParts, tracker: &TaskTracker, stop: &CancellationT
     told
 }
 
-/// The leader makes and renews; a standby takes what is there.
-async fn keep_certificates(keeper: CertificateKeeper, identity: Identity, mut leadership: Leadership, stop: CancellationToken) {
-    let mut last_trouble = String::new();
-    loop {
-        let now = SystemTime::now();
-        let led = leadership.held();
-        let kept = if led { keeper.keep(now).await.map(Some) } else { keeper.read(now).await };
-        let wait = match kept {
-            Ok(Some(material)) => {
-                last_trouble.clear();
-                if identity.leaf().as_ref() != Some(material.leaf()) {
-                    identity.install(material);
-                }
-                CERTIFICATES
-            }
-            Ok(None) => CERTIFICATES_SOON,
-            Err(trouble) => {
-                let text = trouble.to_string();
-                if text != last_trouble {
-                    tracing::warn!("{text}");
-                    last_trouble = text;
-                }
-                CERTIFICATES_SOON
-            }
-        };
-        let sleep = tokio::time::sleep(wait);
-        tokio::pin!(sleep);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = &mut sleep => break,
-                () = leadership.changed() => if leadership.held() != led { break },
-            }
-        }
-    }
-}
-
 struct Passes {
     parts: ControllerParts,
     watched: Watched,
@@ -148,6 +119,10 @@ struct Passes {
     memory: Memory,
     /// This process led in its last pass, so its memory is whole.
     led: bool,
+    /// When the epoch was raised last.
+    raised: Option<Duration>,
+    /// The last writing of peers' statuses failed, and was told.
+    peers_fail: bool,
     troubles: BTreeSet<String>,
     status: watch::Sender<ControllerStatus>,
 }
@@ -157,6 +132,8 @@ impl Passes {
         let mut snapshots = self.parts.published.subscribe();
         let mut leadership = self.leadership.clone();
         let mut failures = 0_u32;
+        let mut peers = tokio::time::interval(PEERS);
+        peers.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let again = self.pass(&mut failures).await;
             let sleep = tokio::time::sleep(again);
@@ -168,6 +145,7 @@ impl Passes {
                     () = &mut sleep => break,
                     () = self.watched.changed() => break,
                     Ok(()) = snapshots.changed() => break,
+                    _ = peers.tick() => { self.look_at_peers().await; }
                     () = leadership.changed() => if leadership.held() != held { break },
                 }
             }
@@ -186,7 +164,7 @@ impl Passes {
     /// One pass; says when the next is due at the latest.
     async fn pass(&mut self, failures: &mut u32) -> Duration {
         let leading = self.leadership.held();
-        let Some((mut observed, peers)) = self.watched.observed() else {
+        let Some(mut observed) = self.watched.observed() else {
             self.led = false;
             self.tell(leading, false, &Observed::default());
             return SOON;
@@ -200,9 +178,10 @@ impl Passes {
             self.tell(false, true, &observed);
             return TICK;
         }
-        if !self.led && !self.take_over(now).await {
+        if !self.led && !self.take_over(&observed, now).await {
             return SOON;
         }
+        self.mind_restores(&snapshot, now).await;
         let settings = self.parts.settings.clone();
         let wanted = plan(World { snapshot: &snapshot, observed: &observed, settings: &settings, now }, &mut self.memory);
         self.note_troubles(wanted.troubles);
@@ -222,7 +201,6 @@ impl Passes {
                 }
             }
         }
-        failed |= !self.write_peers(&peers, &snapshot, now).await;
         *failures = if failed { failures.saturating_add(1) } else { 0 };
         self.tell(true, true, &observed);
         match (failed, wanted.waiting || !wanted.actions.is_empty()) {
@@ -232,11 +210,28 @@ impl Passes {
         }
     }
 
+    /// Revisions that went back mean a restored etcd: a new epoch makes everything new again.
+    async fn mind_restores(&mut self, snapshot: &Snapshot, now: Now) {
+        let recently = self.raised.is_some_and(|at| now.mono.saturating_sub(at) < EPOCH_PAUSE);
+        if recently || !self.parts.source.went_back() {
+            return;
+        }
+        self.raised = Some(now.mono);
+        let known = snapshot.cluster(&snapshot.local).map_or(0, |c| c.highest.epoch);
+        match tokio::time::timeout(Duration::from_secs(5), raise_epoch(self.parts.client.clone(), known)).await {
+            Ok(Ok(epoch)) => tracing::warn!(epoch, "the API server's revisions went back (etcd was restored): raised the epoch"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot raise the epoch in ConfigMap strait-system/strait-epoch"),
+            Err(_) => tracing::warn!("cannot raise the epoch in ConfigMap strait-system/strait-epoch: no answer in time"),
+        }
+    }
+
     /// A new leader reads anew what its predecessor may have written last, before it hands out any number.
-    async fn take_over(&mut self, now: Now) -> bool {
+    async fn take_over(&mut self, observed: &Observed, now: Now) -> bool {
         match tokio::time::timeout(Duration::from_secs(5), fresh(&self.parts.client)).await {
             Ok(Ok(standing)) => {
                 self.memory.follow(&standing, now.mono);
+                let id = &self.parts.identity.id().cluster;
+                properties::declare(&self.parts.client, id.as_str(), observed.system_uid.as_deref()).await;
                 self.led = true;
                 true
             }
@@ -248,25 +243,28 @@ impl Passes {
         }
     }
 
-    async fn write_peers(&self, peers: &BTreeMap<String, ClusterPeer>, snapshot: &Snapshot, now: Now) -> bool {
+    async fn look_at_peers(&mut self) {
+        let Some(held) = self.watched.peers().filter(|_| self.leadership.held()) else { return };
+        let (snapshot, now) = (self.parts.published.load(), self.now());
         let clock_ms = u64::try_from(self.parts.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
         let facts = self.parts.facts.borrow().clone();
         let certified = self.parts.identity.leaf().is_some();
-        let mut fine = true;
-        for (name, status) in peers::statuses(peers, snapshot, &facts, certified, clock_ms, now) {
+        let mut failing = None;
+        for (name, status) in peers::statuses(&held, &snapshot, &facts, certified, clock_ms, now) {
             let connected = status.connected;
             let outcome = self.writer.write_peer(&name, &status).await;
             self.figures.wrote("peer_status", outcome.word());
             match outcome {
                 Outcome::Done => tracing::debug!(peer = name, connected, "wrote status of ClusterPeer"),
                 Outcome::Moot | Outcome::NotLeading => {}
-                Outcome::Failed(error) => {
-                    fine = false;
-                    tracing::warn!(peer = name, error, "cannot write status of ClusterPeer");
-                }
+                Outcome::Failed(error) => failing = Some((name, error)),
             }
         }
-        fine
+        let fails = failing.is_some();
+        if let Some((peer, error)) = failing.filter(|_| !self.peers_fail) {
+            tracing::warn!(peer, error, "cannot write status of ClusterPeer");
+        }
+        self.peers_fail = fails;
     }
 
     /// Each trouble is logged when it begins and when it ends.

@@ -168,11 +168,12 @@ impl Watched {
     }
 
     /// What stands, once every first list is complete.
-    pub(super) fn observed(&self) -> Option<(Observed, BTreeMap<String, ClusterPeer>)> {
+    pub(super) fn observed(&self) -> Option<Observed> {
         let held = self.lock().clone();
+        held.peers.as_ref()?;
         let namespaces = held.namespaces?;
         let system_uid = namespaces.get(&format!("/{SYSTEM_NAMESPACE}")).cloned().flatten();
-        let observed = Observed {
+        Some(Observed {
             system_uid,
             namespaces: namespaces.into_keys().map(|key| key.trim_start_matches('/').to_owned()).collect(),
             exports: by_service(held.exports?),
@@ -180,8 +181,13 @@ impl Watched {
             derived: held.derived?.into_values().collect(),
             ready: BTreeMap::new(),
             names: held.names?.into_values().next(),
-        };
-        Some((observed, held.peers?.into_iter().map(|(k, p)| (k.trim_start_matches('/').to_owned(), p)).collect()))
+        })
+    }
+
+    /// The ClusterPeers by name, once their first list is complete.
+    pub(super) fn peers(&self) -> Option<BTreeMap<String, ClusterPeer>> {
+        let held = self.lock().peers.clone()?;
+        Some(held.into_iter().map(|(key, peer)| (key.trim_start_matches('/').to_owned(), peer)).collect())
     }
 }
 

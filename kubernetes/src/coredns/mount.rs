@@ -112,10 +112,9 @@ fn same_mount(a: &Value, b: &Value) -> bool {
 }
 
 fn push(object: &mut Value, pointer: &str, key: &str, item: Value) {
-    if let Some(parent) = object.pointer_mut(pointer).and_then(Value::as_object_mut) {
-        if let Some(list) = parent.entry(key).or_insert_with(|| json!([])).as_array_mut() {
-            list.push(item);
-        }
+    let Some(parent) = object.pointer_mut(pointer).and_then(Value::as_object_mut) else { return };
+    if let Some(list) = parent.entry(key).or_insert_with(|| json!([])).as_array_mut() {
+        list.push(item);
     }
 }
 

@@ -12,8 +12,8 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use strait_catalog::ClusterId;
 
-use crate::api::{ClusterPeer, ClusterProperty, SYSTEM_NAMESPACE, ServiceImport};
-use crate::controller::naming::{CONTROLLER, DERIVED_NAME, KUBE_SYSTEM, MANAGED_BY, NAMES_CONFIG_MAP, NAMES_KEY};
+use crate::api::{ClusterPeer, ClusterProperty, MCS_GROUP, SYSTEM_NAMESPACE, ServiceExport, ServiceImport};
+use crate::controller::naming::{CONTROLLER, FIELD_MANAGER, DERIVED_NAME, KUBE_SYSTEM, MANAGED_BY, NAMES_CONFIG_MAP, NAMES_KEY};
 use crate::coredns::names;
 
 /// Why a cluster could not leave.
@@ -163,6 +163,32 @@ pub async fn clean(client: &Client, found: &Leftovers) -> Result<(), LeaveError>
         delete(&peers, name, format!("ClusterPeer {name}")).await?;
     }
     Ok(())
+}
+
+/// Takes the conditions back that the controller wrote on ServiceExports; the exports themselves are their owners'.
+///
+/// # Errors
+/// [`LeaveError::Api`], naming the object.
+pub async fn unmark_exports(client: &Client) -> Result<usize, LeaveError> {
+    let all: Api<ServiceExport> = Api::all(client.clone());
+    let found = or_none(all.list(&ListParams::default()).await.map(|l| l.items)).map_err(api("ServiceExports"))?;
+    let marked: Vec<_> = found.iter().filter(|e| e.status.as_ref().is_some_and(|s| !s.conditions.is_empty())).collect();
+    for export in &marked {
+        let (namespace, name) = (export.namespace().unwrap_or_default(), export.name_any());
+        let body = json!({
+            "apiVersion": format!("{MCS_GROUP}/v1beta1"), "kind": "ServiceExport",
+            "metadata": {"name": name, "namespace": namespace},
+        });
+        let exports: Api<ServiceExport> = Api::namespaced(client.clone(), &namespace);
+        // Applying nothing as the controller takes away what it alone had applied.
+        let nothing = PatchParams::apply(FIELD_MANAGER).force();
+        match exports.patch_status(&name, &nothing, &Patch::Apply(&body)).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => return Err(api(format!("ServiceExport {namespace}/{name}"))(error)),
+        }
+    }
+    Ok(marked.len())
 }
 
 /// Deletes the ClusterPeer of a cluster that leaves; false when there was none.

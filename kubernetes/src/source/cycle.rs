@@ -43,6 +43,8 @@ enum Place {
     At(String, Version),
     /// Not served.
     Absent,
+    /// The epoch rose while the list was read: it must be read again.
+    Outdated,
 }
 
 /// Why a list was not taken in.
@@ -115,6 +117,7 @@ impl Cycle {
             match listed {
                 Err(Failure::Closed) => return,
                 Err(Failure::Source(error)) => self.status.failed(&error),
+                Ok(Place::Outdated) => continue,
                 Ok(Place::Absent) => {
                     attempt = 0;
                     self.pause(ABSENT_MS).await;
@@ -160,7 +163,9 @@ impl Cycle {
     async fn take_in<F: Follow>(&mut self, follow: &mut F, listing: Listing<F::Fact>) -> Result<Place, Failure> {
         follow.heed(&listing.seen);
         let version = self.advance(&listing.path, listing.revision)?;
-        self.tell(follow.listed(version, listing.seen)).await?;
+        if !self.tell_list(version.epoch, follow.listed(version, listing.seen)).await? {
+            return Ok(Place::Outdated);
+        }
         self.told_absent = None;
         self.status.listed(WatchState::Watching, follow.known().count(), version.revision);
         Ok(Place::At(listing.path, version))
@@ -172,7 +177,9 @@ impl Cycle {
             let revision = self.reader.current_revision().await?;
             let paths = self.reader.watched.paths();
             let version = self.advance(&paths[0], revision)?;
-            self.tell(follow.listed(version, Vec::new())).await?;
+            if !self.tell_list(version.epoch, follow.listed(version, Vec::new())).await? {
+                return Ok(Place::Outdated);
+            }
             self.told_absent = Some(epoch);
             self.status.listed(WatchState::Absent, 0, version.revision);
             tracing::info!(
@@ -193,6 +200,14 @@ impl Cycle {
         }
         self.highest = version;
         Ok(version)
+    }
+
+    /// Tells a list, unless the epoch rose meanwhile: receivers date what a list does not contain with the epoch told
+    /// last, so a list of the life before must not come after the first word of the next. False when it rose.
+    async fn tell_list(&self, epoch: u64, inputs: Vec<Input>) -> Result<bool, Closed> {
+        let places = self.tx.reserve_many(inputs.len()).await.map_err(|_| Closed)?;
+        let told = self.epoch.while_at(epoch, || places.zip(inputs).for_each(|(place, input)| place.send(input)));
+        Ok(told)
     }
 
     async fn tell(&self, inputs: Vec<Input>) -> Result<(), Closed> {

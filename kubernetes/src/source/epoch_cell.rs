@@ -31,6 +31,16 @@ impl EpochCell {
         });
     }
 
+    /// Does something unless `used` is outdated; the epoch does not change meanwhile. False when it was not done.
+    pub(super) fn while_at(&self, used: u64, act: impl FnOnce()) -> bool {
+        // A read lock, held for as long as the guard lives.
+        let known = self.0.borrow();
+        if known.epoch == used {
+            act();
+        }
+        known.epoch == used
+    }
+
     /// Notes that the API server was asked.
     pub(super) fn settle(&self) {
         self.0.send_if_modified(|known| !std::mem::replace(&mut known.settled, true));

@@ -104,6 +104,12 @@ impl SourceStatus {
         self.kinds().values().filter_map(|facts| facts.broken).min().map(|since| since.elapsed())
     }
 
+    /// True while the API server's revisions are below those seen before: its etcd was restored from a backup.
+    #[must_use]
+    pub fn went_back(&self) -> bool {
+        self.kinds().values().any(|facts| facts.broken.is_some() && facts.reason == "went-back")
+    }
+
     /// One line for each kind.
     #[must_use]
     pub fn report(&self) -> Vec<KindReport> {

@@ -53,6 +53,26 @@ fn state(status: &SourceStatus, kind: &str) -> WatchState {
     status.report().iter().find(|line| line.kind == kind).unwrap().state
 }
 
+/// Applies the agent's rights as they are shipped: the source runs with these and no others.
+async fn grant_agent(admin: &Client) {
+    create::<Namespace>(Api::all(admin.clone()), json!({"metadata": {"name": "strait-system"}})).await.unwrap();
+    for text in include_str!("../../../deploy/base/agent-rbac.yaml").split("\n---\n") {
+        let object: serde_json::Value = serde_saphyr::from_str(text).unwrap();
+        let rbac = "/apis/rbac.authorization.k8s.io/v1";
+        let path = match object["kind"].as_str().unwrap() {
+            "ClusterRole" => format!("{rbac}/clusterroles"),
+            "ClusterRoleBinding" => format!("{rbac}/clusterrolebindings"),
+            "Role" => format!("{rbac}/namespaces/strait-system/roles"),
+            "RoleBinding" => format!("{rbac}/namespaces/strait-system/rolebindings"),
+            "ServiceAccount" => continue,
+            other => panic!("{other}"),
+        };
+        let body = serde_json::to_vec(&object).unwrap();
+        let request = http::Request::post(path).header("content-type", "application/json").body(body).unwrap();
+        admin.request_text(request).await.unwrap();
+    }
+}
+
 /// The source, its receiving end, and the administrator's own way to the API server.
 struct Story {
     plane: Plane,
@@ -68,7 +88,8 @@ impl Story {
     async fn begin(assets: std::path::PathBuf) -> Self {
         let plane = Plane::start(assets).await;
         let relay = Relay::to(plane.port()).await;
-        let admin = plane.client(plane.port()).await;
+        let admin = plane.client(plane.port(), "admin").await;
+        grant_agent(&admin).await;
         let (tx, rx) = mpsc::channel(64);
         let (status, stop) = (SourceStatus::new(), CancellationToken::new());
         let config = SourceConfig {
@@ -78,7 +99,7 @@ impl Story {
             bind: "0.0.0.0".parse().unwrap(),
             server: format!("https://127.0.0.1:{}", plane.port()),
         };
-        let client = plane.client(relay.port()).await;
+        let client = plane.client(relay.port(), "agent").await;
         let task = tokio::spawn(source::run(client, config, tx, status.clone(), stop.clone()));
         Self { plane, relay, admin, witness: Witness::new(cluster(), rx), status, stop, task }
     }
@@ -105,9 +126,7 @@ impl Story {
 
     async fn objects_arrive_at_their_own_revision(&mut self) {
         let meta = |name: &str| json!({"metadata": {"name": name}});
-        for name in ["ml", "strait-system"] {
-            create::<Namespace>(Api::all(self.admin.clone()), meta(name)).await.unwrap();
-        }
+        create::<Namespace>(Api::all(self.admin.clone()), meta("ml")).await.unwrap();
         let made: Service = create(
             self.ml().await,
             json!({"metadata": {"name": "model"}, "spec": {"ports": [{"name": "http", "port": 80, "targetPort": 8080}]}}),
@@ -267,12 +286,17 @@ impl Story {
     async fn a_raised_epoch_reaches_every_record(&mut self) {
         assert_eq!(raise_epoch(self.admin.clone(), 0).await.unwrap(), 1);
         assert_eq!(raise_epoch(self.admin.clone(), 0).await.unwrap(), 1, "raised by another already");
+        self.all_at_epoch(1).await;
+        assert_eq!(raise_epoch(self.admin.clone(), 1).await.unwrap(), 2);
+        self.all_at_epoch(2).await;
+    }
+
+    async fn all_at_epoch(&mut self, epoch: u64) {
         let all_new = |w: &Witness| {
             let mut live = w.catalog.view(&cluster(), strait_catalog::Audience::Sibling).peekable();
-            live.peek().is_some() && live.all(|record| record.version().epoch == 1)
+            live.peek().is_some() && live.all(|record| record.version().epoch == epoch)
         };
         self.witness.until("every record at the new epoch", all_new).await;
-        assert_eq!(raise_epoch(self.admin.clone(), 1).await.unwrap(), 2);
     }
 
     /// etcd comes back from a backup: nothing of it is believed until the epoch is raised, and then all of it is.

@@ -13,6 +13,12 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 /// How long the API server may take to become ready on a busy machine.
 const START: Duration = Duration::from_secs(180);
 
+/// An administrator, and the agent's service account.
+const TOKENS: &str = concat!(
+    "admin,admin,admin,\"system:masters\"\n",
+    "agent,system:serviceaccount:strait-system:strait-agent,agent,\"system:serviceaccounts\"\n",
+);
+
 /// Where the binaries are: `KUBEBUILDER_ASSETS`, or `strait/bin` in the user's cache; `None` when neither has them.
 pub(crate) fn assets() -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME")
@@ -32,18 +38,17 @@ pub(crate) struct Plane {
     etcd_port: u16,
     peer_port: u16,
     port: u16,
-    ca: String,
 }
 
 impl Plane {
     pub(crate) async fn start(assets: PathBuf) -> Self {
         let folder = std::env::temp_dir().join(format!("strait-plane-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let ca = certificates(&folder);
+        certificates(&folder);
         let [etcd_port, peer_port, port] = free_ports();
         let etcd = start_etcd(&assets, &folder, etcd_port, peer_port);
         let api = start_api(&assets, &folder, etcd_port, port);
-        let plane = Self { folder, assets, etcd, api, etcd_port, peer_port, port, ca };
+        let plane = Self { folder, assets, etcd, api, etcd_port, peer_port, port };
         plane.wait_ready().await;
         plane
     }
@@ -89,24 +94,23 @@ impl Plane {
         self.start_api().await;
     }
 
-    /// A client that reaches the API server by way of a port of 127.0.0.1.
-    pub(crate) async fn client(&self, port: u16) -> Client {
+    /// A client of `admin` or `agent` that reaches the API server by way of a port of 127.0.0.1.
+    pub(crate) async fn client(&self, port: u16, user: &str) -> Client {
         let text = serde_json::json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "plane",
             "clusters": [{"name": "plane", "cluster": {
                 "server": format!("https://127.0.0.1:{port}"), "certificate-authority": self.folder.join("ca.crt"),
             }}],
-            "users": [{"name": "admin", "user": {"token": "admin-token"}}],
-            "contexts": [{"name": "plane", "context": {"cluster": "plane", "user": "admin"}}],
+            "users": [{"name": user, "user": {"token": user}}],
+            "contexts": [{"name": "plane", "context": {"cluster": "plane", "user": user}}],
         });
-        assert!(!self.ca.is_empty());
         let config = Kubeconfig::from_yaml(&text.to_string()).unwrap();
         let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
         strait_kubernetes::client_from(config).unwrap()
     }
 
     async fn wait_ready(&self) {
-        let client = self.client(self.port).await;
+        let client = self.client(self.port, "admin").await;
         let end = Instant::now() + START;
         loop {
             let request = http::Request::get("/readyz").body(Vec::new()).unwrap();
@@ -138,7 +142,7 @@ fn free_ports() -> [u16; 3] {
 }
 
 /// Writes a CA, the server's certificate, the key of service accounts and an administrator's token.
-fn certificates(folder: &Path) -> String {
+fn certificates(folder: &Path) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
@@ -149,16 +153,15 @@ fn certificates(folder: &Path) -> String {
     let server = server.signed_by(&key, &issuer).unwrap();
     let accounts = KeyPair::generate().unwrap();
     for (name, text) in [
-        ("ca.crt", ca.clone()),
+        ("ca.crt", ca),
         ("server.crt", server.pem()),
         ("server.key", key.serialize_pem()),
         ("accounts.key", accounts.serialize_pem()),
         ("accounts.pub", accounts.public_key_pem()),
-        ("tokens.csv", "admin-token,admin,admin,\"system:masters\"\n".into()),
+        ("tokens.csv", TOKENS.into()),
     ] {
         std::fs::write(folder.join(name), text).unwrap();
     }
-    ca
 }
 
 fn copy_folder(from: &Path, to: &Path) {

@@ -36,6 +36,7 @@ impl Witness {
 
     fn take(&mut self, input: Input) {
         match input {
+            Input::Epoch(epoch) => self.catalog.set_epoch(epoch),
             Input::Records(records) => drop(self.catalog.observe(records, 0)),
             Input::Relist { kind, revision, records } => {
                 *self.lists.entry(kind).or_default() += 1;

@@ -9,9 +9,8 @@ use super::{remove_hop_by_hop, strip_private, tokens};
 /// Removes from a pod's or gateway's response what concerned that connection only, and every private field. A 101
 /// keeps `Connection` and `Upgrade`, which are what it says.
 pub(crate) fn clean_response(head: &mut Parts) {
-    let upgrade = (head.status == StatusCode::SWITCHING_PROTOCOLS)
-        .then(|| head.headers.get(header::UPGRADE).cloned())
-        .flatten();
+    let upgrade =
+        (head.status == StatusCode::SWITCHING_PROTOCOLS).then(|| head.headers.get(header::UPGRADE).cloned()).flatten();
     remove_named(&mut head.headers);
     remove_hop_by_hop(&mut head.headers);
     strip_private(&mut head.headers);

@@ -52,7 +52,10 @@ fn the_target_becomes_origin_form_and_authority_becomes_host() {
     clean_request(&mut star, 16_384).unwrap();
     assert_eq!(star.uri, "*");
     let long = format!("/{}", "x".repeat(100));
-    assert_eq!(clean_request(&mut head("GET", &long, Version::HTTP_11, &[("host", "a")]), 50), Err(Refused::TargetTooLong));
+    assert_eq!(
+        clean_request(&mut head("GET", &long, Version::HTTP_11, &[("host", "a")]), 50),
+        Err(Refused::TargetTooLong)
+    );
     assert_eq!(
         clean_request(&mut head("CONNECT", "a.b:443", Version::HTTP_11, &[("host", "a.b:443")]), 50),
         Err(Refused::Connect)
@@ -169,5 +172,8 @@ fn answers_lose_what_concerned_the_pods_connection() {
         .into_parts()
         .0;
     clean_response(&mut switched);
-    assert_eq!((switched.headers["connection"].as_bytes(), &switched.headers["upgrade"]), (&b"upgrade"[..], &HeaderValue::from_static("websocket")));
+    assert_eq!(
+        (switched.headers["connection"].as_bytes(), &switched.headers["upgrade"]),
+        (&b"upgrade"[..], &HeaderValue::from_static("websocket"))
+    );
 }

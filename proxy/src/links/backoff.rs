@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The shortest wait.
-const FLOOR: Duration = Duration::from_millis(100);
+pub(super) const FLOOR: Duration = Duration::from_millis(100);
 /// The longest.
 const CEILING: Duration = Duration::from_secs(2);
 

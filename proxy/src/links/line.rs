@@ -39,7 +39,7 @@ impl Line {
 
     /// True while new streams may be opened.
     pub(crate) fn usable(&self) -> bool {
-        !self.retired.get() && !self.pulse.is_dead() && !self.sender.is_closed()
+        !self.retired.get() && !self.pulse.is_suspect() && !self.pulse.is_dead() && !self.sender.is_closed()
     }
 
     /// Streams open now.
@@ -50,6 +50,11 @@ impl Line {
     /// True when four fifths of the streams that the gateway allows are open.
     pub(crate) fn crowded(&self) -> bool {
         u64::from(self.streams.get()) * 5 >= u64::from(self.most) * 4
+    }
+
+    /// True when another stream would have to wait for one to end.
+    pub(crate) const fn full(&self) -> bool {
+        self.streams.get() >= self.most
     }
 
     /// Prefers and waits for a younger line.
@@ -85,6 +90,11 @@ impl Line {
     /// Fails everything on the line at once.
     pub(crate) fn kill(&self) {
         self.pulse.kill();
+    }
+
+    /// Returns when the link is or becomes suspect: whoever can move should.
+    pub(crate) async fn suspicion(&self) {
+        self.pulse.suspicion().await;
     }
 
     /// True once the link was declared dead: what was on it did not fail, it vanished.

@@ -27,7 +27,10 @@ const PUNCTUAL: Duration = Duration::from_millis(20);
 pub(crate) struct Pulse {
     origin: Instant,
     last_read_us: AtomicU64,
+    suspect: AtomicBool,
     dead: AtomicBool,
+    /// Wakes those who wait for suspicion.
+    suspected: Notify,
     reader: AtomicWaker,
     /// Someone waits for the next byte.
     awaited: AtomicBool,
@@ -40,7 +43,9 @@ impl Pulse {
         Arc::new(Self {
             origin: Instant::now(),
             last_read_us: AtomicU64::new(0),
+            suspect: AtomicBool::new(false),
             dead: AtomicBool::new(false),
+            suspected: Notify::new(),
             reader: AtomicWaker::new(),
             awaited: AtomicBool::new(false),
             heard: Notify::new(),
@@ -56,13 +61,37 @@ impl Pulse {
     }
 
     /// Returns at the next byte that comes.
-    pub(super) async fn next_beat(&self) {
+    pub(crate) async fn next_beat(&self) {
         self.awaited.store(true, Ordering::Relaxed);
         self.heard.notified().await;
     }
 
     fn last_read(&self) -> Instant {
         self.origin + Duration::from_micros(self.last_read_us.load(Ordering::Relaxed))
+    }
+
+    /// True while nothing was heard for longer than it should take.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.suspect.load(Ordering::Acquire)
+    }
+
+    /// Declares or withdraws suspicion.
+    pub(crate) fn suspect(&self, suspect: bool) {
+        self.suspect.store(suspect, Ordering::Release);
+        if suspect {
+            self.suspected.notify_waiters();
+        }
+    }
+
+    /// Returns when the link is or becomes suspect.
+    pub(crate) async fn suspicion(&self) {
+        loop {
+            let suspected = self.suspected.notified();
+            if self.is_suspect() || self.is_dead() {
+                return;
+            }
+            suspected.await;
+        }
     }
 
     /// True once the link was declared dead.

@@ -10,8 +10,8 @@ pub const LATENCY_METRIC: &str = "strait_proxy_request_seconds";
 pub const LATENCY_BUCKETS: [f64; 16] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0];
 
-/// Registers the help texts. Call once after the recorder is installed.
-pub fn describe() {
+/// Registers the help texts.
+pub(crate) fn describe() {
     describe_counter!(
         "strait_proxy_requests_total",
         "Requests from pods, by service, cluster that answered (the own one when none did) and outcome: ok, client_error, \
@@ -25,11 +25,17 @@ pub fn describe() {
     describe_counter!("strait_proxy_clients_cut_total", "Client connections cut, by reason");
     describe_gauge!("strait_proxy_connections", "Open connections, by kind: client, gateway, tunnel");
     describe_gauge!("strait_proxy_share", "Part of a service's requests that each cluster gets, 0 to 1");
-    describe_gauge!("strait_proxy_endpoints", "Endpoints of the own cluster and gateways of others, by service and state");
+    describe_gauge!(
+        "strait_proxy_endpoints",
+        "Endpoints of the own cluster and gateways of others, by service and state"
+    );
     describe_gauge!("strait_proxy_links", "Live connections to the gateways of each cluster, over all workers");
     describe_gauge!("strait_proxy_link_rtt_seconds", Unit::Seconds, "Newest measured round trip to each cluster");
     describe_counter!("strait_proxy_links_dead_total", "Links declared dead for silence, by cluster");
     describe_counter!("strait_proxy_link_dial_failures_total", "Failed connections to gateways, by cluster and reason");
     describe_counter!("strait_gateway_requests_total", "Requests from other clusters, by cluster and outcome");
-    describe_counter!("strait_gateway_handshake_failures_total", "Connections to the gateway port not let in, by reason");
+    describe_counter!(
+        "strait_gateway_handshake_failures_total",
+        "Connections to the gateway port not let in, by reason"
+    );
 }

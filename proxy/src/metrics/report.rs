@@ -36,7 +36,8 @@ impl Reporter {
                 let handles = old.remove(&key).unwrap_or_else(|| handles(&key.0, &key.1));
                 handles.share.set(cluster.share);
                 for (gauge, (state, _)) in handles.endpoints.iter().zip(STATES) {
-                    gauge.set(u32::try_from(cluster.endpoints.iter().filter(|e| e.state == state).count()).unwrap_or(0));
+                    gauge
+                        .set(u32::try_from(cluster.endpoints.iter().filter(|e| e.state == state).count()).unwrap_or(0));
                 }
                 self.0.insert(key, handles);
             }

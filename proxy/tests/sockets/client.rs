@@ -19,6 +19,8 @@ pub struct Got {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: String,
+    /// From the request to the end of its answer.
+    pub took: Duration,
 }
 
 impl Got {
@@ -56,10 +58,11 @@ impl Kept {
     }
 
     pub async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Got, String> {
+        let began = tokio::time::Instant::now();
         let whole = async {
             self.sender.ready().await.map_err(|e| format!("ready: {e}"))?;
             let response = self.sender.send_request(request).await.map_err(|e| format!("send: {e:?}"))?;
-            read(response).await
+            Ok(Got { took: began.elapsed(), ..read(response).await? })
         };
         tokio::time::timeout(PATIENCE, whole).await.map_err(|_| "out of patience".to_owned())?
     }
@@ -68,5 +71,10 @@ impl Kept {
 pub async fn read(response: Response<Incoming>) -> Result<Got, String> {
     let (head, body) = response.into_parts();
     let body = body.collect().await.map_err(|e| format!("body: {e}"))?.to_bytes();
-    Ok(Got { status: head.status, headers: head.headers, body: String::from_utf8_lossy(&body).into_owned() })
+    Ok(Got {
+        status: head.status,
+        headers: head.headers,
+        body: String::from_utf8_lossy(&body).into_owned(),
+        took: Duration::ZERO,
+    })
 }

@@ -2,102 +2,12 @@
 
 use std::time::Duration;
 
-use crate::client::{Got, Kept, get, once, post};
+use strait_proxy::ProxyConfig;
+
+use crate::client::{get, once, post};
+use crate::pair::{Pair, load, pods_of};
 use crate::pod::Pod;
-use crate::relay::Relay;
 use crate::site::Site;
-
-/// Two clusters that export the same service; us-west is where the clients are.
-pub struct Pair {
-    pub west: Site,
-    pub east: Site,
-    pub west_pods: Vec<Pod>,
-    pub east_pods: Vec<Pod>,
-    relay: Option<Relay>,
-}
-
-impl Pair {
-    /// `relayed`: us-west reaches us-east through a relay with that delay each way.
-    pub async fn new(pods: u8, relayed: Option<Duration>) -> Self {
-        let (mut west, mut east) = (Site::new("us-west"), Site::new("us-east"));
-        for site in [&west, &east] {
-            site.export();
-            site.slice(pods);
-            site.import("");
-        }
-        let relay = match relayed {
-            Some(delay) => {
-                east.announce(east.relay());
-                Some(Relay::start(east.relay(), east.gateway(), delay).await)
-            }
-            None => {
-                east.announce(east.gateway());
-                None
-            }
-        };
-        west.announce(west.gateway());
-        east.meet(&west);
-        east.start().await;
-        west.meet(&east);
-        west.start().await;
-        west.linked(&east).await;
-        let (west_pods, east_pods) = (pods_of(&west, pods).await, pods_of(&east, pods).await);
-        Self { west, east, west_pods, east_pods, relay }
-    }
-
-    pub async fn stop(&self) {
-        self.west.stop().await;
-        self.east.stop().await;
-    }
-}
-
-async fn pods_of(site: &Site, count: u8) -> Vec<Pod> {
-    let mut pods = Vec::new();
-    for n in 0..count {
-        pods.push(Pod::start(site.pod(n), &format!("{}-{n}", site.id)).await);
-    }
-    pods
-}
-
-/// Open-loop load of 200 requests a second for the time, every second one on a new connection. Returns the answers and
-/// what failed.
-async fn load(site: &Site, time: Duration) -> (Vec<Got>, Vec<String>) {
-    let door = site.door();
-    let kept = std::sync::Arc::new(tokio::sync::Mutex::new(Vec::<Kept>::new()));
-    let mut tick = tokio::time::interval(Duration::from_millis(5));
-    let mut running = tokio::task::JoinSet::new();
-    let until = tokio::time::Instant::now() + time;
-    let mut number = 0;
-    while tokio::time::Instant::now() < until {
-        tick.tick().await;
-        number += 1;
-        let kept = kept.clone();
-        running.spawn(async move {
-            if number % 2 == 0 {
-                return once(door, get("/")).await;
-            }
-            let pooled = kept.lock().await.pop();
-            let mut connection = match pooled {
-                Some(open) => open,
-                None => Kept::open(door).await?,
-            };
-            let got = connection.send(get("/")).await;
-            if got.is_ok() {
-                kept.lock().await.push(connection);
-            }
-            got
-        });
-    }
-    let (mut answers, mut failures) = (Vec::new(), Vec::new());
-    while let Some(done) = running.join_next().await {
-        match done.unwrap() {
-            Ok(got) if got.status == 200 => answers.push(got),
-            Ok(got) => failures.push(format!("{} {}", got.status, got.body)),
-            Err(error) => failures.push(error),
-        }
-    }
-    (answers, failures)
-}
 
 #[tokio::test]
 async fn served_at_home_while_home_is_well() {
@@ -153,7 +63,7 @@ async fn posts_move_when_nothing_was_sent() {
     pair.west_pods.clear();
     for n in 0..20 {
         let got = once(pair.west.door(), post("/echo", &format!("number {n}"))).await.unwrap();
-        assert_eq!((got.status.as_u16(), got.body, ), (200, format!("number {n}")));
+        assert_eq!((got.status.as_u16(), got.body,), (200, format!("number {n}")));
     }
     pair.stop().await;
 }
@@ -213,6 +123,42 @@ async fn the_serving_gateway_is_rolled_under_load() {
 }
 
 #[tokio::test]
+async fn a_gateway_address_that_is_dead_is_passed_over() {
+    let mut pair = Pair::new(3, None).await;
+    pair.east.announce_node("node-2", pair.east.relay());
+    pair.west.hear(&pair.east);
+    pair.west_pods.clear();
+    let (answers, failures) = load(&pair.west, Duration::from_secs(1)).await;
+    assert_eq!(failures, Vec::<String>::new());
+    assert!(answers.iter().all(|got| got.served_by() == "us-east"));
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn more_requests_than_streams() {
+    let mut pair = Pair::new(1, None).await;
+    pair.west_pods.clear();
+    let mut narrow = Site::new("eu-west");
+    narrow.export();
+    narrow.slice(1);
+    narrow.announce(narrow.gateway());
+    narrow.meet(&pair.west);
+    narrow.start_with(|config| config.limits.streams = 4).await;
+    let _pods = pods_of(&narrow, 1).await;
+    pair.west.meet(&narrow);
+    pair.west.linked(&narrow).await;
+    pair.east.proxy().stop(Duration::ZERO).await;
+    let door = pair.west.door();
+    let many: Vec<_> = (0..60).map(|_| tokio::spawn(once(door, get("/slow?200")))).collect();
+    for answer in many {
+        let got = answer.await.unwrap().unwrap();
+        assert_eq!((got.status.as_u16(), got.served_by()), (200, "eu-west"));
+    }
+    pair.west.stop().await;
+    narrow.stop().await;
+}
+
+#[tokio::test]
 async fn upgrades_do_not_cross_clusters_and_are_told_so() {
     let mut pair = Pair::new(1, None).await;
     pair.west_pods.clear();
@@ -257,7 +203,8 @@ async fn the_serving_gateway_becomes_a_black_hole_under_load() {
 
 #[tokio::test]
 async fn a_request_in_flight_moves_off_a_dead_link_and_a_post_does_not() {
-    let mut pair = Pair::new(1, Some(Duration::from_millis(10))).await;
+    let grace = |config: &mut ProxyConfig| config.timeouts.link_grace = Duration::from_millis(300);
+    let mut pair = Pair::with(1, Some(Duration::from_millis(10)), grace).await;
     pair.west_pods.clear();
     let door = pair.west.door();
     assert_eq!(once(door, get("/")).await.unwrap().served_by(), "us-east");
@@ -274,6 +221,46 @@ async fn a_request_in_flight_moves_off_a_dead_link_and_a_post_does_not() {
     assert!(read.is_err() || read.is_ok_and(|got| got.served_by() == "us-west"));
     assert_eq!(pod.count(), 1, "the GET moved, the POST did not");
     pair.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_that_only_stalled_keeps_its_posts() {
+    let mut pair = Pair::new(1, Some(Duration::from_millis(10))).await;
+    pair.west_pods.clear();
+    let door = pair.west.door();
+    assert_eq!(once(door, get("/")).await.unwrap().served_by(), "us-east");
+    let write = tokio::spawn(async move { once(door, post("/slow?1000", "x")).await });
+    crate::site::until("the pod has it", || pair.east_pods[0].count() == 2).await;
+    pair.relay.as_ref().unwrap().black_hole(true);
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    pair.relay.as_ref().unwrap().black_hole(false);
+    let write = write.await.unwrap().unwrap();
+    assert_eq!((write.status.as_u16(), write.served_by()), (200, "us-east"));
+    assert_eq!(pair.east_pods[0].count(), 2, "once");
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn a_moment_without_any_pod_is_waited_out() {
+    let mut site = Site::new("us-west");
+    site.export();
+    site.slice(2);
+    site.import("");
+    site.start().await;
+    let door = site.door();
+    let waiting: Vec<_> =
+        (0..20).map(|n| tokio::spawn(once(door, if n % 2 == 0 { get("/") } else { post("/", "x") }))).collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let pods = pods_of(&site, 2).await;
+    for answer in waiting {
+        assert_eq!(answer.await.unwrap().unwrap().status, 200);
+    }
+    drop(pods);
+    let began = tokio::time::Instant::now();
+    let got = once(door, get("/")).await.unwrap();
+    assert_eq!((got.status.as_u16(), got.headers["x-strait-error"].as_bytes()), (503, &b"connect-failed"[..]));
+    assert!(began.elapsed() > Duration::from_millis(900), "held for a second: {:?}", began.elapsed());
+    site.stop().await;
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! The gateway port: who is let in, and to what.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +11,7 @@ use http_body_util::Empty;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use strait_identity::{Alpn, Identity};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -29,7 +32,7 @@ async fn gateway() -> (Site, Site, Pod) {
     (west, east, pod)
 }
 
-async fn tls(to: &Site, with: &Identity, alpn: &[Alpn]) -> std::io::Result<TlsStream<TcpStream>> {
+async fn tls(to: &Site, with: &Identity, alpn: &[Alpn]) -> io::Result<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(to.gateway()).await?;
     let config = with.client_config(&to.id, alpn).unwrap();
     TlsConnector::from(config).connect(Identity::server_name(&to.id), tcp).await
@@ -37,7 +40,8 @@ async fn tls(to: &Site, with: &Identity, alpn: &[Alpn]) -> std::io::Result<TlsSt
 
 async fn ask(to: &Site, with: &Identity, fields: &[(&str, &str)]) -> Result<Got, String> {
     let stream = tls(to, with, &[Alpn::Http2]).await.map_err(|e| e.to_string())?;
-    let (mut sender, conn) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
+    let (mut sender, conn) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
     tokio::spawn(conn);
     let mut request = Request::get("http://model.ml/head");
     for (name, value) in fields {
@@ -122,14 +126,49 @@ async fn a_peer_that_is_removed_is_refused_on_its_open_connection() {
 #[tokio::test]
 async fn garbage_on_the_port_harms_nobody() {
     let (west, east, _pod) = gateway().await;
-    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 4096], b"\x16\x03\x01\xff\xff", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b""] {
+    for garbage in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 4096], b"\x16\x03\x01\xff\xff", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b""]
+    {
         let mut raw = TcpStream::connect(west.gateway()).await.unwrap();
         raw.write_all(garbage).await.unwrap();
         raw.shutdown().await.unwrap();
         let _ = tokio::time::timeout(Duration::from_secs(10), raw.read_to_end(&mut Vec::new())).await.unwrap();
     }
-    // A client hello in pieces of one byte is no garbage, only slow.
     assert_eq!(ask(&west, &east.identity, &GOOD).await.unwrap().status, 200);
+    west.stop().await;
+}
+
+/// Writes one byte at a time.
+struct Crumbs(TcpStream);
+
+impl AsyncRead for Crumbs {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Crumbs {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, &buf[..buf.len().min(1)])
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn a_client_hello_in_crumbs_is_no_garbage() {
+    let (west, east, _pod) = gateway().await;
+    let tcp = TcpStream::connect(west.gateway()).await.unwrap();
+    tcp.set_nodelay(true).unwrap();
+    let config = east.identity.client_config(&west.id, &[Alpn::Http2]).unwrap();
+    let connector = TlsConnector::from(config);
+    connector.connect(Identity::server_name(&west.id), Crumbs(tcp)).await.unwrap();
     west.stop().await;
 }
 
@@ -165,7 +204,8 @@ async fn without_a_certificate_the_gateway_is_closed_and_opens_with_it() {
 async fn a_draining_gateway_answers_what_comes() {
     let (west, east, _pod) = gateway().await;
     let stream = tls(&west, &east.identity, &[Alpn::Http2]).await.unwrap();
-    let (_sender, conn) = http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (_sender, conn) =
+        http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     let ended = tokio::spawn(conn);
     tokio::time::sleep(Duration::from_millis(50)).await;
     west.proxy().drain();

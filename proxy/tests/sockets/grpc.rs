@@ -9,7 +9,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
-use crate::failover::Pair;
+use crate::pair::Pair;
 use crate::pod::Pod;
 use crate::site::Site;
 

@@ -103,7 +103,9 @@ async fn upgrades_reach_pods_of_the_own_cluster() {
     let (site, _pod) = one_pod().await;
     let mut raw = TcpStream::connect(site.door()).await.unwrap();
     // The first word comes with the head: it must wait for the 101.
-    raw.write_all(b"GET /shout HTTP/1.1\r\nhost: m\r\nconnection: Upgrade\r\nupgrade: shout\r\n\r\nhello").await.unwrap();
+    raw.write_all(b"GET /shout HTTP/1.1\r\nhost: m\r\nconnection: Upgrade\r\nupgrade: shout\r\n\r\nhello")
+        .await
+        .unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(raw.read_u8().await.unwrap());
@@ -187,8 +189,9 @@ async fn an_address_in_use_is_a_state_and_is_tried_again() {
     site.import("");
     site.publish();
     let mut bound = site.proxy().bound();
-    let state = bound.wait_for(|b| !b.missing.is_empty()).await.unwrap().clone();
-    assert!(!state.all && state.missing[0].1.contains("in use"), "{state:?}");
+    let refused = bound.wait_for(|b| b.missing.iter().any(|(_, why)| why.contains("in use")));
+    let state = tokio::time::timeout(Duration::from_secs(10), refused).await.unwrap().unwrap().clone();
+    assert!(!state.all, "{state:?}");
     drop(taken);
     tokio::time::timeout(Duration::from_secs(10), bound.wait_for(|b| b.all && b.wanted == 1)).await.unwrap().unwrap();
     site.stop().await;

@@ -6,6 +6,7 @@ mod failover;
 mod gateway;
 mod grpc;
 mod local;
+mod pair;
 mod pod;
 mod relay;
 mod rules;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::combinators::BoxBody;
 use http_body::Frame;
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -135,7 +135,8 @@ async fn answer(name: &str, mut request: Request<Incoming>) -> Response<Body> {
             let mut trailers = http::HeaderMap::new();
             trailers.insert("grpc-status", "0".parse().unwrap());
             let sent = request.into_body().collect().await.unwrap().to_bytes();
-            let frames = [Ok(Frame::data(sent)), Ok(Frame::data(name.to_owned().into())), Ok(Frame::trailers(trailers))];
+            let frames =
+                [Ok(Frame::data(sent)), Ok(Frame::data(name.to_owned().into())), Ok(Frame::trailers(trailers))];
             let body = BoxBody::new(StreamBody::new(futures_util::stream::iter(frames)));
             Response::builder().header("content-type", "application/grpc").body(body).unwrap()
         }

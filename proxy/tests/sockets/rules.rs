@@ -61,8 +61,16 @@ async fn what_the_pod_and_the_client_see() {
         te: trailers\r\nx-strait-hop: 7\r\nx-forwarded-for: 9.9.9.9\r\n\r\n";
     let answer = say(&site, request.as_bytes()).await.to_ascii_lowercase();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    for seen in ["get /head?x=1\n", "host: model.ml\n", "x-keep: 2\n", "te: trailers\n", "via: 1.1 us-west.strait\n",
-        "x-forwarded-for: 9.9.9.9\n", "x-forwarded-for: 127.0.0.1\n", "forwarded: for=127.0.0.1;by=us-west.strait\n"] {
+    for seen in [
+        "get /head?x=1\n",
+        "host: model.ml\n",
+        "x-keep: 2\n",
+        "te: trailers\n",
+        "via: 1.1 us-west.strait\n",
+        "x-forwarded-for: 9.9.9.9\n",
+        "x-forwarded-for: 127.0.0.1\n",
+        "forwarded: for=127.0.0.1;by=us-west.strait\n",
+    ] {
         assert!(body.contains(seen), "{seen:?} is missing in {body}");
     }
     for hidden in ["x-drop", "x-strait"] {
@@ -90,7 +98,9 @@ async fn pod_errors_pass_and_are_not_repeated() {
     let (site, pod) = one_pod().await;
     for status in [404, 500, 501, 503] {
         let before = pod.count();
-        let answer = say(&site, format!("GET /status/{status} HTTP/1.1\r\nhost: m\r\nconnection: close\r\n\r\n").as_bytes()).await;
+        let answer =
+            say(&site, format!("GET /status/{status} HTTP/1.1\r\nhost: m\r\nconnection: close\r\n\r\n").as_bytes())
+                .await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
         assert_eq!(pod.count(), before + 1, "{status}");
     }

@@ -146,8 +146,12 @@ impl Site {
 
     /// Where other clusters are told to find the gateway.
     pub fn announce(&self, gateway: SocketAddr) {
+        self.announce_node("node-1", gateway);
+    }
+
+    pub fn announce_node(&self, node: &str, gateway: SocketAddr) {
         let record = GatewayRecord { address: gateway.to_string(), zone: String::new(), ready: true };
-        self.change(Key::of_gateway(&self.id, "node-1"), Value::Gateway(record));
+        self.change(Key::of_gateway(&self.id, node), Value::Gateway(record));
     }
 
     /// The import with its listener.
@@ -212,7 +216,7 @@ impl Site {
         let proxy = Proxy::start(config).unwrap();
         let mut bound = proxy.bound();
         let number = self.published.load().number;
-        let wait = bound.wait_for(|b| b.all && b.snapshot >= number);
+        let wait = bound.wait_for(|b| b.covers(number));
         tokio::time::timeout(Duration::from_secs(10), wait).await.expect("listeners stand").unwrap();
         self.proxy = Some(proxy);
         self.synced = Some(synced);

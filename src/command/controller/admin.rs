@@ -13,6 +13,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin::port;
+
 #[derive(Clone)]
 struct Shown {
     status: watch::Receiver<ControllerStatus>,
@@ -37,12 +39,7 @@ pub(super) async fn serve(
         .route("/status", get(|State(s): State<Shown>| async move { axum::Json(s.status.borrow().clone()) }))
         .route("/metrics", get(render))
         .with_state(Shown { status, metrics });
-    let ended = stop.clone().cancelled_owned();
-    tasks.spawn(async move {
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(ended).await {
-            tracing::error!(%error, "the admin port ended");
-        }
-    });
+    port::serve(listener, router, tasks, stop);
     Ok(())
 }
 

@@ -87,7 +87,7 @@ def kubelet(node):
         "authorization": {"mode": "AlwaysAllow"}, "tlsCertFile": str(plane / f"pki/{node}.crt"), "tlsPrivateKeyFile": str(plane / f"pki/{node}.key"), "maxPods": 110,
         "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"}, "imageGCHighThresholdPercent": 100, "imageGCLowThresholdPercent": 99,
         "nodeStatusUpdateFrequency": "4s", "nodeLeaseDurationSeconds": 16, "enforceNodeAllocatable": [], "syncFrequency": "10s",
-        "volumePluginDir": str(folder / "plugins"), "staticPodPath": "", "registryPullQPS": 0, "podLogsDir": str(folder / "podlogs")}))
+        "volumePluginDir": str(folder / "plugins"), "staticPodPath": "", "registryPullQPS": 0, "imagePullCredentialsVerificationPolicy": "NeverVerify", "podLogsDir": str(folder / "podlogs")}))
     start(node, "kubelet", "kubelet", "--config", folder / "kubelet.yaml", "--kubeconfig", plane / f"{node}.kubeconfig", "--root-dir", folder / "kubelet",
           "--cert-dir", folder / "kubelet-pki", "--hostname-override", node, "--node-ip", address(node),
           "--node-labels", f"topology.kubernetes.io/region={cluster},topology.kubernetes.io/zone={cluster}-zone{node[-1]}")

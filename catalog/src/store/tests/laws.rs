@@ -203,6 +203,25 @@ fn after_a_restore_a_list_of_a_new_epoch_buries_the_old_one() {
 }
 
 #[test]
+fn an_empty_list_of_a_new_epoch_says_so() {
+    let (old, other) = (slice_key(&own(), "a/s", "1"), export_key(&own(), "a/s"));
+    let held = |catalog: &Catalog| catalog.get(&old).map(Record::is_tombstone);
+    // A source that said its epoch is taken at its word, whatever siblings already know.
+    let mut catalog = Catalog::new(own());
+    catalog.set_epoch(0);
+    catalog.apply(live(&old, 900, 1), Authority::Sibling, 0);
+    catalog.apply(Record::live(other.clone(), Version::new(1, 7), value(&other, 0)), Authority::Sibling, 0);
+    catalog.relist(Kind::SLICE, 800, Vec::new(), 0);
+    assert_eq!(held(&catalog), Some(false), "a list of the old epoch, from before the object");
+    catalog.set_epoch(1);
+    catalog.relist(Kind::SLICE, 40, Vec::new(), 0);
+    assert_eq!(catalog.get(&old), Some(&Record::tombstone(old.clone(), Version::new(1, 40))));
+    catalog.mark_synced();
+    let ghost = slice_key(&own(), "a/s", "ghost");
+    assert!(catalog.absence(&ghost, Version::new(0, 5_000)).is_some(), "nothing of the old epoch is left");
+}
+
+#[test]
 fn absence_is_claimed_up_to_what_was_seen_and_no_further() {
     let key = slice_key(&own(), "a/s", "1");
     let mut catalog = Catalog::new(own());

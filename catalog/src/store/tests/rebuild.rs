@@ -85,7 +85,10 @@ fn same(a: &Snapshot, b: &Snapshot) -> Result<(), TestCaseError> {
     // A cluster that is no peer is listed as long as the store remembers anything of it, which is nobody's concern.
     let clusters = |s: &Snapshot| -> Vec<_> {
         let counts = |c: &&Arc<crate::ClusterView>| c.local || c.records > 0 || !c.gateways.is_empty();
-        s.clusters().filter(counts).map(|c| (c.id.clone(), c.local, c.region.clone(), c.gateways.clone(), c.records)).collect()
+        s.clusters()
+            .filter(counts)
+            .map(|c| (c.id.clone(), c.local, c.region.clone(), c.gateways.clone(), c.records))
+            .collect()
     };
     prop_assert_eq!(services(a), services(b));
     prop_assert_eq!(clusters(a), clusters(b));

@@ -8,6 +8,8 @@ use strait_catalog::{Catalog, ClusterId, Input, Kind, Peer, Published};
 use strait_identity::{
     Alpn, CertificateAuthority, Identity, Material, MaterialPem, PeerBundle, SpiffeId, TrustDomain, peer_cluster,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::client::TlsStream;
@@ -180,5 +182,58 @@ impl Daemon {
         self.stop.cancel();
         self.tracker.close();
         tokio::time::timeout(Duration::from_secs(10), self.tracker.wait()).await.expect("all tasks end");
+    }
+}
+
+/// A relay in front of a daemon that can swallow everything without closing anything.
+pub(super) struct Hole {
+    pub(super) address: SocketAddr,
+    swallowing: watch::Sender<bool>,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Hole {
+    pub(super) async fn before(daemon: &Daemon) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (swallowing, swallows) = watch::channel(false);
+        let (tracker, stop, to) = (TaskTracker::new(), CancellationToken::new(), daemon.address);
+        let (relays, ends) = (tracker.clone(), stop.clone());
+        tracker.spawn(stop.clone().run_until_cancelled_owned(async move {
+            loop {
+                let (near, _) = listener.accept().await.unwrap();
+                let far = TcpStream::connect(to).await.unwrap();
+                let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
+                for task in [pass(near_read, far_write, swallows.clone()), pass(far_read, near_write, swallows.clone())]
+                {
+                    relays.spawn(ends.clone().run_until_cancelled_owned(task));
+                }
+            }
+        }));
+        Self { address, swallowing, tracker, stop }
+    }
+
+    pub(super) fn swallow(&self, on: bool) {
+        self.swallowing.send_replace(on);
+    }
+
+    pub(super) async fn close(self) {
+        self.stop.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut swallows: watch::Receiver<bool>) {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        // Neither bytes nor the end of the stream get through.
+        let _ = swallows.wait_for(|on| !on).await;
+        let read = from.read(&mut buffer).await.unwrap_or(0);
+        let _ = swallows.wait_for(|on| !on).await;
+        if read == 0 || to.write_all(&buffer[..read]).await.is_err() {
+            return;
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! What breaks.
 
-use super::super::source::KINDS;
 use super::super::Violation;
+use super::super::source::KINDS;
+use super::super::watch::Watches;
 use super::{Event, World};
 use crate::frame::{Body, Frame, Push, WireRecord};
 
@@ -14,7 +15,7 @@ impl World {
         let next = self.rng.u64(100..1_200);
         self.schedule(next, Event::Fault);
         let f = self.scenario.faults;
-        let menu = [f.cuts, f.partitions, f.restarts, f.lags, f.relists, f.liars];
+        let menu = [f.cuts, f.partitions, f.restarts, f.lags, f.relists, f.liars, f.restores];
         let enabled: Vec<_> = (0..menu.len()).filter(|i| menu[*i]).collect();
         let n = self.rng.usize(0..self.nodes.len());
         match self.rng.choice(enabled) {
@@ -34,6 +35,8 @@ impl World {
                 self.settle(n)?;
             }
             Some(5) => self.lie(),
+            // Rarely: each one lists everything anew.
+            Some(6) if self.rng.u8(..) < 64 => self.restore(),
             _ => {}
         }
         Ok(())
@@ -99,6 +102,19 @@ impl World {
         }
         let back = self.rng.u64(200..3_000);
         self.schedule(back, Event::Return(n));
+    }
+
+    /// An API server comes back from a backup: its daemons list everything again, each in its own time.
+    fn restore(&mut self) {
+        let c = self.rng.usize(0..self.sources.len());
+        self.sources[c].restore(&mut self.rng);
+        self.outcome.restores += 1;
+        for n in 0..self.nodes.len() {
+            if self.nodes[n].cluster == c && self.nodes[n].engine.is_some() {
+                self.nodes[n].watches = Watches::start(self.now, &mut self.rng);
+                self.plan_wake(n);
+            }
+        }
     }
 
     /// A daemon with a good certificate speaks for somebody else.

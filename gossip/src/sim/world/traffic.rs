@@ -3,8 +3,8 @@
 use bytes::BytesMut;
 use prost::Message;
 
-use super::super::network::{end_of, session};
 use super::super::Violation;
+use super::super::network::{end_of, session};
 use super::{Event, World};
 use crate::config::Member;
 use crate::engine::{PeerInfo, SessionId};

@@ -50,7 +50,7 @@ fn the_oldest_decides_a_port_of_the_same_name_or_number() {
     let old = port("http", Protocol::Tcp, 80);
     for newer in [port("http", Protocol::Tcp, 8080), port("web", Protocol::Tcp, 80)] {
         let merged = merge(&[side("a", 20, vec![newer]), side("b", 10, vec![old.clone()])]);
-        assert_eq!(merged.ports, [old.clone()]);
+        assert_eq!(merged.ports, std::slice::from_ref(&old));
         assert_eq!(reasons(&merged), [reason::PORT_CONFLICT]);
     }
 }

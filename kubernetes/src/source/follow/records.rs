@@ -1,6 +1,6 @@
 //! Objects that become records.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use strait_catalog::{Input, Key, Kind, Record, Version};
 
@@ -17,13 +17,11 @@ pub(in crate::source) struct Records {
     read: Read,
     /// Which record each object stood for last.
     known: BTreeMap<ObjectName, Key>,
-    /// The epoch of the last list.
-    epoch: u64,
 }
 
 impl Records {
     pub(in crate::source) fn new(kind: Kind, config: SourceConfig, read: Read) -> Self {
-        Self { kind, epoch: config.epoch, config, read, known: BTreeMap::new() }
+        Self { kind, config, read, known: BTreeMap::new() }
     }
 
     fn set(&mut self, epoch: u64, seen: Sighting<Fact>, records: &mut Vec<Record>) {
@@ -54,28 +52,13 @@ impl Follow for Records {
     }
 
     fn listed(&mut self, version: Version, seen: Vec<Sighting<Fact>>) -> Vec<Input> {
-        let before = std::mem::take(&mut self.known);
+        self.known.clear();
         let mut records = Vec::with_capacity(seen.len());
         for sighting in seen {
             self.set(version.epoch, sighting, &mut records);
         }
-        let mut inputs = Vec::new();
-        if version.epoch != self.epoch {
-            // Revisions started again: what is gone was known at revisions that the list's own may be below, so its
-            // deletion is told outright, in the new epoch.
-            let live: BTreeSet<&Key> = records.iter().map(Record::key).collect();
-            let gone: Vec<_> = before
-                .into_values()
-                .filter(|key| !live.contains(key))
-                .map(|key| Record::tombstone(key, version))
-                .collect();
-            if !gone.is_empty() {
-                inputs.push(Input::Records(gone));
-            }
-        }
-        self.epoch = version.epoch;
-        inputs.push(Input::Relist { kind: self.kind, revision: version.revision, records });
-        inputs
+        let list = Input::Relist { kind: self.kind, revision: version.revision, records };
+        vec![Input::Epoch(version.epoch), list]
     }
 
     fn changed(&mut self, epoch: u64, changes: Vec<Change<Fact>>) -> Vec<Input> {

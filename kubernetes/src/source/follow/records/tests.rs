@@ -1,5 +1,7 @@
 //! A model of an API server, two siblings with watches of their own pace, and what must hold between them.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use strait_catalog::{Audience, Authority, Catalog, ClusterId, Value};
 
@@ -96,6 +98,7 @@ impl Sibling {
     fn take(catalog: &mut Catalog, inputs: Vec<Input>) {
         for input in inputs {
             match input {
+                Input::Epoch(epoch) => catalog.set_epoch(epoch),
                 Input::Records(records) => drop(catalog.observe(records, 0)),
                 Input::Relist { kind, revision, records } => drop(catalog.relist(kind, revision, records, 0)),
                 other => panic!("records only, not {other:?}"),

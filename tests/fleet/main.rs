@@ -1,0 +1,29 @@
+//! Real daemons: `strait` as separate processes, over real sockets with real mTLS on loopback addresses.
+//!
+//! It owns a small world of clusters without Kubernetes and without privilege, breaks one thing in each test, and looks from
+//! outside: what clients get, what `/status` and `/metrics` say, and which line of the log names the trouble. Every test has
+//! its own addresses, 127.(80 + n).0.0/16, so they run side by side; nothing of it survives the test.
+//!
+//! ```text
+//!  load (open loop) ─▶ strait agent of us-west ─┬▶ pods of us-west            one HTTP server each, in the test
+//!                           ▲      ▲            └▶ gateway of us-east ─▶ pods of us-east
+//!                    source file   certificates    (another process)
+//! ```
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
+
+mod certificates;
+mod demo;
+mod faults;
+mod foreign;
+mod garbage;
+mod leaving;
+mod load;
+mod names;
+mod peer;
+mod pods;
+mod process;
+mod serving;
+mod source;
+mod wait;
+mod web;
+mod world;
