@@ -31,6 +31,8 @@ pub use source::SourceView;
 const IDENTITY_POLL: Duration = Duration::from_secs(2);
 /// Inputs waiting for the control task; a full channel delays the source, which loses nothing by it.
 const INPUTS: usize = 256;
+/// How long goodbyes to other daemons may take; a path that swallows them takes all of it.
+const GOODBYE: Duration = Duration::from_millis(1_500);
 
 /// A running daemon.
 pub struct Agent {
@@ -40,7 +42,8 @@ pub struct Agent {
     proxy: Arc<Proxy>,
     dns: DnsHandle,
     tasks: TaskTracker,
-    /// Ends the sync sessions; they live on the proxy's threads, so before those.
+    /// The sync sessions and what ends them: some live on the proxy's threads, so they say goodbye before those end.
+    sync_tasks: TaskTracker,
     sync_stop: CancellationToken,
     stop: CancellationToken,
 }
@@ -52,7 +55,7 @@ impl Agent {
     /// When an address cannot be bound, or the source file is not good at the start.
     pub async fn start(args: AgentArgs, metrics: PrometheusHandle) -> anyhow::Result<Self> {
         let (tasks, stop, readiness) = (TaskTracker::new(), CancellationToken::new(), Readiness::default());
-        let (origin, sync_stop) = (Instant::now(), stop.child_token());
+        let (origin, sync_tasks, sync_stop) = (Instant::now(), TaskTracker::new(), stop.child_token());
         let published = Published::new(args.cluster.clone());
         let (identity, identity_state) = identity(&args, &tasks, &stop).await;
 
@@ -67,7 +70,7 @@ impl Agent {
                 inputs: received,
                 members: members::follow(&published, args.gateway_listen.port(), &tasks, &stop),
             },
-            &tasks,
+            &sync_tasks,
             sync_stop.clone(),
         );
         let dns = DnsServer::start(dns_config(&args, &published), &tasks, stop.clone())
@@ -90,7 +93,7 @@ impl Agent {
             .await
             .with_context(|| format!("admin on {} (--admin-listen)", args.admin_listen))?;
         tracing::info!(cluster = %args.cluster, node = args.node, version = env!("CARGO_PKG_VERSION"), "serving");
-        Ok(Self { args, published, readiness, proxy, dns, tasks, sync_stop, stop })
+        Ok(Self { args, published, readiness, proxy, dns, tasks, sync_tasks, sync_stop, stop })
     }
 
     /// The snapshots it publishes.
@@ -128,6 +131,8 @@ impl Agent {
         let _ = abort.run_until_cancelled(tokio::time::sleep(self.args.drain_delay)).await;
         let patience = if abort.is_cancelled() { Duration::ZERO } else { self.args.drain_timeout };
         self.sync_stop.cancel();
+        self.sync_tasks.close();
+        let _ = abort.run_until_cancelled(tokio::time::timeout(GOODBYE, self.sync_tasks.wait())).await;
         self.proxy.stop(patience).await;
         self.stop.cancel();
         self.tasks.close();

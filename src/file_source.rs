@@ -79,10 +79,9 @@ pub enum FileError {
 /// # Errors
 /// [`FileError`], naming the file and the entry.
 pub fn load(path: &Path, cluster: &ClusterId, revisions: &mut Revisions) -> Result<Vec<Input>, FileError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| FileError::Unreadable { path: path.to_owned(), source })?;
-    let document = Document::parse(&text)
-        .map_err(|reason| FileError::Malformed { path: path.to_owned(), reason })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|source| FileError::Unreadable { path: path.to_owned(), source })?;
+    let document = Document::parse(&text).map_err(|reason| FileError::Malformed { path: path.to_owned(), reason })?;
     let inputs = |revision| {
         records::inputs(&document, cluster, revision).map_err(|(object, reason)| FileError::Invalid {
             path: path.to_owned(),
@@ -157,7 +156,10 @@ pub async fn follow(
 }
 
 fn describe() {
-    metrics::describe_gauge!("strait_file_source_failing", "1 while the source file is not good and the last good state stays");
+    metrics::describe_gauge!(
+        "strait_file_source_failing",
+        "1 while the source file is not good and the last good state stays"
+    );
 }
 
 #[allow(clippy::disallowed_macros)]

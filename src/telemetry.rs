@@ -11,9 +11,8 @@ use crate::args::{LogFormat, Logging};
 
 /// Buckets for durations, in seconds: from a local pick to a client's patience. Explicit buckets, since summaries
 /// of several pods cannot be added up.
-const SECONDS: &[f64] = &[
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-];
+const SECONDS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Starts logging to standard error, at the level `otherwise` when none was asked for. A filter that does not parse falls back to `info` and says so.
 pub fn logging(args: &Logging, otherwise: &str) {

@@ -63,9 +63,7 @@ fn cut(error: &(dyn StdError + 'static)) -> bool {
 /// hyper's own words are "connection error"; what happened stands in its sources.
 fn with_causes(error: &(dyn StdError + 'static)) -> String {
     let causes = std::iter::successors(error.source(), |e| (*e).source()).map(ToString::to_string);
-    causes.fold(error.to_string(), |text, cause| {
-        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-    })
+    causes.fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
 }
 
 /// Finds rustls' error inside: an `io::Error` holds it, but does not give it as its source.

@@ -88,7 +88,8 @@ impl Seen {
         if self.since.is_none() || self.holder != holder || self.renewed != spec.renew_time {
             *self = Self { holder: holder.into(), renewed: spec.renew_time.clone(), since: Some(now) };
         }
-        let lasts = spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok()).map_or(DURATION, Duration::from_secs);
+        let lasts =
+            spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok()).map_or(DURATION, Duration::from_secs);
         let silent = self.since.map(|since| now.saturating_duration_since(since)).unwrap_or_default();
         match holder {
             "" => Step::Take,
@@ -154,7 +155,11 @@ impl Candidate {
         let over = self.until.borrow().is_some_and(|until| until <= Instant::now());
         if over {
             self.until.send_replace(None);
-            tracing::warn!(lease = self.name, holder = self.holder, "no longer leading: the lease was not renewed in time");
+            tracing::warn!(
+                lease = self.name,
+                holder = self.holder,
+                "no longer leading: the lease was not renewed in time"
+            );
         }
     }
 
@@ -222,7 +227,9 @@ impl Candidate {
         };
         match timeout(REQUEST, given_back).await {
             Ok(Ok(())) => tracing::info!(lease = self.name, "lease given back"),
-            Ok(Err(error)) => tracing::warn!(lease = self.name, %error, "cannot give the lease back; it runs out by itself"),
+            Ok(Err(error)) => {
+                tracing::warn!(lease = self.name, %error, "cannot give the lease back; it runs out by itself")
+            }
             Err(_) => tracing::warn!(lease = self.name, "cannot give the lease back in time; it runs out by itself"),
         }
     }

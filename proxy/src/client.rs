@@ -12,6 +12,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 mod clock;
 mod detect;
@@ -33,6 +34,9 @@ use detect::{ClientIo, Spoken, detect};
 const LOOK: Duration = Duration::from_secs(2);
 /// How long a new HTTP/2 connection may open streams during a drain before it is told to go.
 const DRAIN_GOAWAY: Duration = Duration::from_millis(500);
+/// After the stop, how long a connection that has said nothing is still listened to: the kernel accepted it, so its
+/// first request may be on the way.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// What the requests of one connection share.
 pub(crate) struct Visit {
@@ -91,8 +95,7 @@ async fn converse(worker: Rc<Worker>, door: Rc<Door>, tcp: TcpStream, peer: Sock
     let mut phase = worker.phase.clone();
     let detected = tokio::select! {
         detected = tokio::time::timeout(limit, detect(tcp, clock.clone())) => detected,
-        // Nothing was said on it yet, so nothing is lost.
-        _ = phase.wait_for(|p| matches!(p, Phase::Stopping(_))) => return,
+        () = stopped_listening(&mut phase) => return,
     };
     let Ok(Ok(Some((spoken, io)))) = detected else { return };
     let trace = Trace::new(peer.ip(), worker.shared.local.as_str());
@@ -101,6 +104,13 @@ async fn converse(worker: Rc<Worker>, door: Rc<Door>, tcp: TcpStream, peer: Sock
         Spoken::Http1 => http1(worker, door, visit, io).await,
         Spoken::Http2 => http2(worker, door, visit, io).await,
     }
+}
+
+/// Until the stop and [`LAST_WORD`] after it.
+async fn stopped_listening(phase: &mut watch::Receiver<Phase>) {
+    // Without a sender the process is at its end as well.
+    let _ = phase.wait_for(|p| matches!(p, Phase::Stopping(_))).await.is_ok();
+    tokio::time::sleep(LAST_WORD).await;
 }
 
 async fn http1(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientIo) {

@@ -56,16 +56,18 @@ pub(crate) async fn exchange(
     let mut room: Option<Counted> = None;
     let mut hold = false;
     loop {
-        let Some(choice) = choose(worker, route, scope, &tried) else { return Err(lost) };
+        if hold && !pause(&mut held_since, timeouts.hold).await {
+            return Err(lost);
+        }
+        // Exports and endpoints change while a request waits: it goes by what is known now.
+        let renewed = held_since.and_then(|_| worker.shared.routes.load().get(&route.key).cloned());
+        let current = renewed.as_deref().unwrap_or(route);
+        let Some(choice) = choose(worker, current, scope, &tried) else { return Err(lost) };
         if request.notes.upgrade.is_some() && matches!(choice.target, TargetRef::Gateway { .. }) {
             return Err(Lost { kind: Kind::NoUpgrade, ..lost });
         }
-        if hold || choice.repeated {
-            let since = *held_since.get_or_insert_with(Instant::now);
-            if since.elapsed() >= timeouts.hold {
-                return Err(lost);
-            }
-            tokio::time::sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+        if choice.repeated && !hold && !pause(&mut held_since, timeouts.hold).await {
+            return Err(lost);
         }
         let own_end = timeouts.attempt.map(|limit| Instant::now() + limit).filter(|end| *end < deadline);
         let run = attempt(worker, &route.key, &choice, request, &mut lost.touched);
@@ -94,6 +96,16 @@ pub(crate) async fn exchange(
             tried.note(&choice);
         }
     }
+}
+
+/// Waits a moment before what failed everywhere is tried once more; false when the request was held for long enough.
+async fn pause(held_since: &mut Option<Instant>, longest: Duration) -> bool {
+    let since = *held_since.get_or_insert_with(Instant::now);
+    if since.elapsed() >= longest {
+        return false;
+    }
+    tokio::time::sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+    true
 }
 
 fn choose<'r>(worker: &Worker, route: &'r ServiceRoute, scope: Scope, tried: &Attempted) -> Option<Choice<'r>> {

@@ -9,9 +9,15 @@ use crate::readiness;
 /// Brings them up to date.
 pub fn refresh(state: &AdminState) {
     metrics::describe_gauge!("strait_ready", "1 when this daemon wants traffic");
-    metrics::describe_gauge!("strait_certificate_expiry_timestamp_seconds", "When the certificate in use ends, seconds since 1970; 0 without one");
+    metrics::describe_gauge!(
+        "strait_certificate_expiry_timestamp_seconds",
+        "When the certificate in use ends, seconds since 1970; 0 without one"
+    );
     metrics::describe_gauge!("strait_snapshot_number", "The number of the newest snapshot of this process");
-    metrics::describe_gauge!("strait_source_age_seconds", "How old the own source's knowledge is; 0 while its watches live");
+    metrics::describe_gauge!(
+        "strait_source_age_seconds",
+        "How old the own source's knowledge is; 0 while its watches live"
+    );
     let ready = state.readiness.state() == readiness::State::Ready;
     metrics::gauge!("strait_ready").set(f64::from(u8::from(ready)));
     let not_after = state.identity.borrow().not_after();

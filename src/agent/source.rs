@@ -37,7 +37,9 @@ impl SourceView {
     pub fn age_ms(&self) -> u64 {
         match self {
             Self::File(_) => 0,
-            Self::Kubernetes(status) => status.broken_for().map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+            Self::Kubernetes(status) => {
+                status.broken_for().map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+            }
         }
     }
 

@@ -182,6 +182,7 @@ async fn knows_same_node(client: &strait_kubernetes::Client) -> bool {
         tracing::warn!("the API server does not say its version; derived Services will prefer no node");
         return false;
     };
-    let number = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u32>().unwrap_or(0);
+    let number =
+        |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u32>().unwrap_or(0);
     (number(&version.major), number(&version.minor)) >= (1, 35)
 }

@@ -146,7 +146,10 @@ async fn explained(clients: &[(String, Client)], open: Vec<String>) -> anyhow::E
     for (context, client) in clients {
         lines.extend(join::missing(client).await.into_iter().map(|line| format!("{context}: {line}")));
     }
-    anyhow::anyhow!("not everyone is connected yet; joining again changes nothing and waits again.\n  {}", lines.join("\n  "))
+    anyhow::anyhow!(
+        "not everyone is connected yet; joining again changes nothing and waits again.\n  {}",
+        lines.join("\n  ")
+    )
 }
 
 #[allow(clippy::print_stdout)]

@@ -53,7 +53,10 @@ pub async fn run(args: LeaveArgs) -> anyhow::Result<()> {
         steered += silence(context, client, args.dry_run).await.with_context(|| format!("context {context}"))?;
     }
     if steered > 0 && !args.dry_run {
-        print(&format!("waiting {} s until no cache remembers {steered} plain names (--linger)", args.linger.as_secs()));
+        print(&format!(
+            "waiting {} s until no cache remembers {steered} plain names (--linger)",
+            args.linger.as_secs()
+        ));
         tokio::time::sleep(args.linger).await;
     }
     for (context, client) in &leaving {
@@ -89,7 +92,9 @@ async fn clean(context: &str, client: &Client, dry_run: bool) -> anyhow::Result<
     for line in found.lines() {
         print(&format!("{context}: {line}: {said}"));
     }
-    print(&format!("{context}: left; `strait coredns remove --context {context}` and `kubectl delete -k` take away the rest"));
+    print(&format!(
+        "{context}: left; `strait coredns remove --context {context}` and `kubectl delete -k` take away the rest"
+    ));
     Ok(())
 }
 

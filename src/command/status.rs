@@ -72,13 +72,22 @@ pub fn render(status: &Status) -> String {
         out.push_str(&text);
         out.push('\n');
     };
-    line(&mut out, format!("strait {} in {}{node}, up {} s: {}", status.version, status.cluster, status.up_seconds, status.readiness));
+    line(
+        &mut out,
+        format!(
+            "strait {} in {}{node}, up {} s: {}",
+            status.version, status.cluster, status.up_seconds, status.readiness
+        ),
+    );
     line(&mut out, format!("identity: {}", status.identity));
     line(&mut out, format!("peers: {}", status.peers));
     if let Some(error) = status.source.get("error").and_then(|e| e.as_str()) {
         line(&mut out, format!("source: {error}"));
     }
-    line(&mut out, format!("\n{:<16} {:<12} {:>8} {:>7} {:>8}  GATEWAYS", "CLUSTER", "REGION", "AGE", "WEIGHT", "RECORDS"));
+    line(
+        &mut out,
+        format!("\n{:<16} {:<12} {:>8} {:>7} {:>8}  GATEWAYS", "CLUSTER", "REGION", "AGE", "WEIGHT", "RECORDS"),
+    );
     for cluster in &status.clusters {
         line(&mut out, cluster_line(cluster));
     }
@@ -108,7 +117,8 @@ fn services(out: &mut String, status: &Status) {
         }
         out.push('\n');
         for (cluster, backend) in &service.backends {
-            let share = share(&status.proxy, name, cluster).map_or_else(String::new, |s| format!("  {:>5.1} %", s * 100.0));
+            let share =
+                share(&status.proxy, name, cluster).map_or_else(String::new, |s| format!("  {:>5.1} %", s * 100.0));
             let private = if backend.exported { "" } else { "  not exported" };
             let _ = writeln!(out, "  {cluster:<14} {:>4} of {:<4} ready{share}{private}", backend.ready, backend.total);
         }

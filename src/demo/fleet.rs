@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::backend::Pod;
-use super::layout::{self, NAMESPACE, PORT, POD_PORT, SERVICE, SITES, Site};
+use super::layout::{self, NAMESPACE, POD_PORT, PORT, SERVICE, SITES, Site};
 use super::relay::{Mode, Relay};
 use crate::agent::Agent;
 use crate::args::{AgentArgs, Source};

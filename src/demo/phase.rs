@@ -20,7 +20,7 @@ pub struct Played {
     pub fault_us: u64,
     /// The clusters that should answer after the fault; empty where nothing should move.
     pub targets: Vec<&'static str>,
-    /// What a good answer may take beyond the steady state: the longest round trip that it may have to cross.
+    /// What distance may add to a good answer of this phase, beyond the steady state.
     pub round_trip: Duration,
 }
 
@@ -203,7 +203,9 @@ mod tests {
     #[test]
     fn the_report_has_the_names_that_scripts_read() {
         let json = serde_json::to_value(report(&played(), &[], Some(1.0))).unwrap();
-        for field in ["name", "requests", "failed", "served", "errors", "first_target_ms", "settled_ms", "p50_ms", "p99_ms"] {
+        for field in
+            ["name", "requests", "failed", "served", "errors", "first_target_ms", "settled_ms", "p50_ms", "p99_ms"]
+        {
             assert!(json.get(field).is_some(), "{field}");
         }
         assert!(json["clients"]["new"].get("requests").is_some());

@@ -164,11 +164,7 @@ impl Path {
     }
 
     /// Carries one direction: read now, write when it is due.
-    async fn one_way(
-        &self,
-        mut from: tokio::net::tcp::OwnedReadHalf,
-        mut to: tokio::net::tcp::OwnedWriteHalf,
-    ) {
+    async fn one_way(&self, mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp::OwnedWriteHalf) {
         let (sender, mut due) = mpsc::channel::<(Instant, Bytes)>(IN_FLIGHT);
         let read = async move {
             let mut buffer = BytesMut::with_capacity(CHUNK);

@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
+use crate::clients::PLAIN;
 use crate::wait;
 use crate::world::{CLUSTERS, HOME, NAMESPACE, SERVICE, World};
 
-const PLAIN: &str = "http://model-server.ml-production";
 const CLUSTERSET: &str = "http://model-server.ml-production.svc.clusterset.local";
 
 /// The service answers under both of its names.

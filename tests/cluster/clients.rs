@@ -31,10 +31,13 @@ pub struct Client {
     file: PathBuf,
 }
 
+/// The model server by its plain name.
+pub const PLAIN: &str = "http://model-server.ml-production";
+
 /// Two that ask for the model server by its plain name, and one that asks, by its clusterset name, for a service with two
 /// ports that runs in the other clusters only.
 pub fn all(rig: &Rig) -> Vec<Client> {
-    const MODEL: &[&str] = &["http://model-server.ml-production"];
+    const MODEL: &[&str] = &[PLAIN];
     const TALLY: &[&str] =
         &["http://tally.batch.svc.clusterset.local:8080", "http://tally.batch.svc.clusterset.local:9090"];
     let client = |name, rate, connections, targets, expect| {

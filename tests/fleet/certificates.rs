@@ -55,10 +55,15 @@ async fn one_clusters_ca_cannot_mint_anothers_name() {
     let daemons = ALL.map(|c| world.start(c));
     let [west, east, eu] = &daemons;
     joined(west, eu).await;
-    let line = west.process.says(&["WARN", "no sync session", "cluster us-east: its certificate is signed by an unknown"]).await;
+    let line = west
+        .process
+        .says(&["WARN", "no sync session", "cluster us-east: its certificate is signed by an unknown"])
+        .await;
     assert!(line.contains("is the ClusterPeer's CA bundle current?"), "{line}");
     // Its own log tells that it was refused, and where the reason stands.
-    east.process.says(&["WARN", "us-west", "the peer refused this cluster's certificate", "its log has the reason"]).await;
+    east.process
+        .says(&["WARN", "us-west", "the peer refused this cluster's certificate", "its log has the reason"])
+        .await;
     counts_nobody(west, "us-east").await;
     counts_nobody(eu, "us-east").await;
 
@@ -81,7 +86,10 @@ async fn a_good_certificate_at_anothers_address_is_refused() {
     let (west, east) = (world.start("us-west"), world.start("us-east"));
     joined(&west, &east).await;
     let line = west.process.says(&["WARN", "no sync session", "wrong cluster: dialled eu-west", "is of us-east"]).await;
-    assert!(line.contains(&wrong) && line.contains("do the gateway addresses of ClusterPeer eu-west lead to us-east?"), "{line}");
+    assert!(
+        line.contains(&wrong) && line.contains("do the gateway addresses of ClusterPeer eu-west lead to us-east?"),
+        "{line}"
+    );
     counts_nobody(&west, "eu-west").await;
 
     configure(&mut world, &right);

@@ -93,9 +93,8 @@ async fn script(mut demo: Process) {
         wait::until_within(PHASE, phase, async || demo.log.with(&[phase, "requests"]).pop()).await;
     }
     let status = demo.ended().await;
-    let said = (demo.out.all().join("\n"), demo.log.all());
-    assert_eq!(status.code(), Some(0), "{said:#?}");
-    let report: serde_json::Value = serde_json::from_str(&said.0).unwrap();
+    let text = demo.out.all().join("\n");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
     let phases = report["phases"].as_array().unwrap();
     let names: Vec<_> = phases.iter().map(|p| p["name"].as_str().unwrap()).collect();
     assert_eq!(names, PHASES);
@@ -111,4 +110,14 @@ async fn script(mut demo: Process) {
             assert_eq!(phase["failed"], 0, "{phase}");
         }
     }
+    assert_eq!(status.code(), Some(i32::from(too_slow(&phases[5]))), "{:#?}", demo.log.all());
+}
+
+/// Whether the black hole took too much, which is exit status 1. Only a build with debug assertions, on whatever machine it
+/// runs, may be that slow.
+fn too_slow(black_hole: &serde_json::Value) -> bool {
+    let (failed, settled) = (black_hole["failed"].as_u64().unwrap(), black_hole["settled_ms"].as_f64().unwrap());
+    let bad = failed > 20 || settled > 2_000.0;
+    assert!(cfg!(debug_assertions) || !bad, "{black_hole}");
+    bad
 }

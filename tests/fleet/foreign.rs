@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use strait_catalog::{
-    ClusterId, ClusterRecord, ExportRecord, Key, Kind, Protocol, Record, ServiceKey, ServicePort, ServiceRecord, SlicePort,
-    SliceRecord, Value, Version, ZoneCounts,
+    ClusterId, ClusterRecord, ExportRecord, Key, Kind, Protocol, Record, ServiceKey, ServicePort, ServiceRecord,
+    SlicePort, SliceRecord, Value, Version, ZoneCounts,
 };
 
 use crate::peer::Player;
@@ -27,7 +27,12 @@ fn version() -> Version {
 
 /// A service with so many ready pods, exported, as other clusters see it.
 fn service(name: &ServiceKey, ready: u32) -> Vec<Record> {
-    let port = ServicePort { name: "http".into(), protocol: Protocol::Tcp.into(), port: PORT.into(), app_protocol: String::new() };
+    let port = ServicePort {
+        name: "http".into(),
+        protocol: Protocol::Tcp.into(),
+        port: PORT.into(),
+        app_protocol: String::new(),
+    };
     let zone = ZoneCounts { ready, serving: ready, total: ready, ..ZoneCounts::default() };
     let slice = SliceRecord {
         zones: vec![zone],
@@ -36,7 +41,11 @@ fn service(name: &ServiceKey, ready: u32) -> Vec<Record> {
     };
     let live = |kind, name: &str, value| Record::live(key(kind, name), version(), value);
     vec![
-        live(Kind::SERVICE, &name.to_string(), Value::Service(ServiceRecord { ports: vec![port], ..ServiceRecord::default() })),
+        live(
+            Kind::SERVICE,
+            &name.to_string(),
+            Value::Service(ServiceRecord { ports: vec![port], ..ServiceRecord::default() }),
+        ),
         live(Kind::EXPORT, &name.to_string(), Value::Export(ExportRecord::default())),
         live(Kind::SLICE, &format!("{name}/a"), Value::Slice(slice)),
     ]
@@ -48,7 +57,8 @@ fn received(kind: Kind, name: &str, bytes: &'static [u8]) -> Record {
 
 /// A good service, one with a slice that does not decode beside one that does, and a record of an unknown kind.
 fn records() -> Vec<Record> {
-    let cluster = ClusterRecord { region: "ap-south".into(), protocol_min: 1, protocol_max: 1, ..ClusterRecord::default() };
+    let cluster =
+        ClusterRecord { region: "ap-south".into(), protocol_min: 1, protocol_max: 1, ..ClusterRecord::default() };
     let mut all = vec![Record::live(key(Kind::CLUSTER, ""), version(), Value::Cluster(cluster))];
     all.extend(service(&ServiceKey::parse(SERVICE).unwrap(), 3));
     all.extend(service(&ServiceKey::parse("shop/cart").unwrap(), 4));

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use strait_load::generator::now_us;
 use strait_load::sample::Kind;
+use tokio::net::TcpStream;
 
 use crate::load::Load;
 use crate::world::World;
@@ -32,9 +33,23 @@ async fn sigterm_loses_nothing_that_was_accepted() {
     let (asked, asked_us) = (Instant::now(), now_us());
     west.process.signal("TERM");
     west.process.says(&["SIGTERM", "leaving"]).await;
-    let ready = web::get(west.site.admin(), "/readyz").await.unwrap();
-    assert_eq!((ready.status, ready.body.trim()), (503, "draining"));
-    let answer = web::get(west.site.listener(), "/").await.unwrap();
+    wait::holds("/readyz says that it drains", async || {
+        let ready = web::get(west.site.admin(), "/readyz").await.unwrap();
+        (ready.status, ready.body.trim()) == (503, "draining")
+    })
+    .await;
+    wait::holds("answers close their connections", async || {
+        let answer = web::get(west.site.listener(), "/").await.unwrap();
+        assert_eq!(answer.status, 200);
+        answer.header("connection") == "close"
+    })
+    .await;
+    assert!(asked.elapsed() < DELAY, "this machine is too busy to judge: the drain was over before it was looked at");
+
+    // A connection that was accepted in time may say its first word after that.
+    let late = TcpStream::connect(west.site.listener()).await.unwrap();
+    wait::holds("new connections are refused", async || TcpStream::connect(west.site.listener()).await.is_err()).await;
+    let answer = web::get_on(late, west.site.listener(), "/").await.unwrap();
     assert_eq!((answer.status, answer.header("connection")), (200, "close"));
 
     let status = west.process.ended().await;

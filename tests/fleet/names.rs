@@ -87,7 +87,8 @@ fn read(message: &[u8]) -> Reply {
         reader.at += 4;
     }
     let (answer, authority) = (reader.records(counts[1]), reader.records(counts[2]));
-    let addresses = answer.iter().filter(|(t, _)| *t == A).map(|(_, data)| Ipv4Addr::from(<[u8; 4]>::try_from(&data[..]).unwrap()));
+    let addresses =
+        answer.iter().filter(|(t, _)| *t == A).map(|(_, data)| Ipv4Addr::from(<[u8; 4]>::try_from(&data[..]).unwrap()));
     Reply {
         rcode: flags.to_be_bytes()[1] & 15,
         authoritative: flags & 0x0400 != 0,

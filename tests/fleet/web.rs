@@ -27,8 +27,14 @@ impl Answer {
 
 /// A GET on a connection of its own.
 pub async fn get(at: SocketAddr, path: &str) -> Result<Answer, String> {
+    let stream = tokio::time::timeout(PATIENCE, TcpStream::connect(at)).await;
+    let stream = stream.map_err(|_| "no connection in time".to_owned())?.map_err(|e| e.to_string())?;
+    get_on(stream, at, path).await
+}
+
+/// A GET on a connection that is there.
+pub async fn get_on(stream: TcpStream, at: SocketAddr, path: &str) -> Result<Answer, String> {
     let asked = async {
-        let stream = TcpStream::connect(at).await.map_err(|e| e.to_string())?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
         let driver = tokio::spawn(connection);

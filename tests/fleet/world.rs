@@ -72,7 +72,8 @@ impl World {
     /// Clusters that all know each other, with good certificates and without pods, on 127.`net`.0.0/16.
     pub fn new(net: u8, names: &[&'static str]) -> Self {
         let sites: Vec<Site> = (1..).zip(names).map(|(number, name)| Site { name, net, number }).collect();
-        let authority = |n: &&'static str| (*n, CertificateAuthority::generate(&id(n).cluster, LIFE, SystemTime::now()).unwrap());
+        let authority =
+            |n: &&'static str| (*n, CertificateAuthority::generate(&id(n).cluster, LIFE, SystemTime::now()).unwrap());
         let mut world = Self {
             folder: TempDir::with_prefix("strait-fleet-").unwrap(),
             sites,
@@ -162,12 +163,8 @@ impl World {
     /// Says in the source file that there are so many ready pods.
     pub fn announce(&mut self, name: &'static str, pods: u8) {
         let site = self.site(name);
-        let endpoint = |i| EndpointEntry {
-            address: site.pod(i).into(),
-            ready: true,
-            terminating: false,
-            zone: String::new(),
-        };
+        let endpoint =
+            |i| EndpointEntry { address: site.pod(i).into(), ready: true, terminating: false, zone: String::new() };
         self.edit(name, |d| d.services[0].endpoints = Some((0..pods).map(endpoint).collect()));
     }
 
@@ -295,7 +292,8 @@ impl Daemon {
 
     /// Waits until `/status` is as wished.
     pub async fn shows(&self, what: &str, wished: impl Fn(&Status) -> bool) -> Status {
-        wait::until(&format!("{} shows {what}", self.site.name), async || Some(self.status().await).filter(&wished)).await
+        wait::until(&format!("{} shows {what}", self.site.name), async || Some(self.status().await).filter(&wished))
+            .await
     }
 
     /// Waits until it is ready, counts so many ready pods in that cluster, has heard how old that is, and has a link

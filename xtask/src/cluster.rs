@@ -1,7 +1,7 @@
 //! The cluster tests: what they need, their start and their end.
 
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use anyhow::{Result, bail};
@@ -51,12 +51,23 @@ fn build() -> Result<()> {
 }
 
 fn load_images() -> Result<()> {
-    let release = target().join("release");
-    check(rig().args(["image", "strait:dev"]).arg(release.join("strait")))?;
-    check(rig().args(["image", "strait-load:dev"]).arg(release.join("strait-load")))
+    for (tag, program) in [("strait:dev", "strait"), ("strait-load:dev", "strait-load")] {
+        check(rig().args(["image", tag]).arg(stripped(program)?))?;
+    }
+    Ok(())
 }
 
-fn target() -> std::path::PathBuf {
+/// A copy without debug information: a sixth of the size, and every node loads it.
+fn stripped(program: &str) -> Result<PathBuf> {
+    let release = target().join("release");
+    let slim = release.join("image");
+    std::fs::create_dir_all(&slim)?;
+    let copy = slim.join(program);
+    check(Command::new("strip").arg("-o").arg(&copy).arg(release.join(program)))?;
+    Ok(copy)
+}
+
+fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| run::root().join("target"), Into::into)
 }
 

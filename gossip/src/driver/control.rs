@@ -136,9 +136,7 @@ impl Control {
             self.dial_at = None;
             self.replan();
         }
-        for (id, reason) in self.engine.take_closed() {
-            self.give_up(id, &reason);
-        }
+        self.end_given_up();
         self.greet();
         self.pump(now);
         let publish_at = self.publish(now);
@@ -246,17 +244,23 @@ impl Control {
     }
 
     fn down(&mut self, id: SessionId, error: Option<&SessionError>) {
+        // The frame before the end may have been its reason: a goodbye.
+        self.end_given_up();
         self.engine.session_down(id);
         self.dialers.ended(id);
         let Some(session) = self.sessions.remove(&id) else { return };
         self.status_at = 0;
-        match error {
-            Some(error) => self.fault(&session.cluster, session.address, &error.to_string()),
-            // Told apart from a session that was given up here, whose reason is known already.
-            None if session.outbox.is_some() => {
-                self.fault(&session.cluster, session.address, "the other side closed the session");
-            }
-            None => {}
+        // The reason of a session that was given up here is known already.
+        if session.outbox.is_some() {
+            let error = error.map_or_else(|| "the other side closed the session".to_owned(), ToString::to_string);
+            self.fault(&session.cluster, session.address, &error);
+        }
+    }
+
+    /// Closes the sessions that the engine has given up.
+    fn end_given_up(&mut self) {
+        for (id, reason) in self.engine.take_closed() {
+            self.give_up(id, &reason);
         }
     }
 

@@ -63,7 +63,11 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WriteNames(text) => {
-                write!(f, "write ConfigMap kube-system/coredns-strait ({} plain names)", text.matches("name exact ").count())
+                write!(
+                    f,
+                    "write ConfigMap kube-system/coredns-strait ({} plain names)",
+                    text.matches("name exact ").count()
+                )
             }
             Self::ApplyDerived { name, service, .. } => write!(f, "apply Service strait-system/{name} for {service}"),
             Self::ApplyImport(import) => {

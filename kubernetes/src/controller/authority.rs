@@ -39,7 +39,9 @@ const KEY: &str = "tls.key";
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityTrouble {
     /// The API server refused.
-    #[error("{object} in namespace strait-system: {source}; is the installation complete and the controller's Role in place?")]
+    #[error(
+        "{object} in namespace strait-system: {source}; is the installation complete and the controller's Role in place?"
+    )]
     Api {
         /// What was read or written.
         object: &'static str,
@@ -214,7 +216,8 @@ mod tests {
         let leaf = ca.issue(&west, LEAF_LIFE, now).unwrap();
         let pairs = [(CERTIFICATE, &*leaf.certificate_pem), (KEY, &*leaf.key_pem), (CA_CERTIFICATE, &*bundle)];
         let held = material(&with(Secret::default(), &pairs)).unwrap();
-        let due = |held: Option<&MaterialPem>, bundle: &str, id: &SpiffeId, now| renewal(held, bundle, id, now).is_some();
+        let due =
+            |held: Option<&MaterialPem>, bundle: &str, id: &SpiffeId, now| renewal(held, bundle, id, now).is_some();
         assert!(!due(Some(&held), &bundle, &west, now));
         assert!(!due(Some(&held), &bundle, &west, now + 14 * DAY));
         assert!(due(Some(&held), &bundle, &west, now + 15 * DAY), "half of its life");

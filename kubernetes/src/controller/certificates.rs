@@ -14,7 +14,12 @@ const EVERY: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(3);
 
 /// The leader makes and renews; a standby takes what is there.
-pub(super) async fn follow(keeper: CertificateKeeper, identity: Identity, mut leadership: Leadership, stop: CancellationToken) {
+pub(super) async fn follow(
+    keeper: CertificateKeeper,
+    identity: Identity,
+    mut leadership: Leadership,
+    stop: CancellationToken,
+) {
     let mut last_trouble = String::new();
     loop {
         let now = SystemTime::now();

@@ -36,10 +36,10 @@ pub fn written(held: &[Condition], stated: &[Stated], generation: Option<i64>, u
         .iter()
         .map(|s| {
             let status = if s.holds { "True" } else { "False" };
-            let since = held
-                .iter()
-                .find(|h| h.type_ == s.type_ && h.status == status)
-                .map_or_else(|| Time(Timestamp::from_second(unix_s).unwrap_or_default()), |h| h.last_transition_time.clone());
+            let since = held.iter().find(|h| h.type_ == s.type_ && h.status == status).map_or_else(
+                || Time(Timestamp::from_second(unix_s).unwrap_or_default()),
+                |h| h.last_transition_time.clone(),
+            );
             Condition {
                 type_: s.type_.into(),
                 status: status.into(),

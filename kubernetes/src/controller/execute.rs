@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn a_derived_service_reads_back_as_it_was_meant() {
         let service = ServiceKey::parse("ml/model").unwrap();
-        let port = |port, listener| DerivedPort { port, protocol: Protocol::Tcp, listener, app_protocol: "http".into() };
+        let port =
+            |port, listener| DerivedPort { port, protocol: Protocol::Tcp, listener, app_protocol: "http".into() };
         let ports = vec![port(80, 20_017), port(81, 20_018)];
         let body: Service = serde_json::from_value(derived("strait-x", &service, &ports, true)).unwrap();
         let (name, read) = DerivedService::read(&body).unwrap();

@@ -74,8 +74,7 @@ impl DerivedService {
         }
         let (namespace, name) = (labels.get(DERIVED_NAMESPACE)?, labels.get(DERIVED_NAME)?);
         let spec = service.spec.as_ref()?;
-        let mut ports: Vec<DerivedPort> =
-            spec.ports.iter().flatten().filter_map(derived_port).collect();
+        let mut ports: Vec<DerivedPort> = spec.ports.iter().flatten().filter_map(derived_port).collect();
         ports.sort_unstable();
         let selects = |(key, value): (&str, &str)| {
             spec.selector.as_ref().and_then(|s| s.get(key)).map(String::as_str) == Some(value)
@@ -153,10 +152,9 @@ impl OwnMarks for ServiceImport {
     fn steering(&self) -> Steering {
         match self.annotation(STEERED_ANNOTATION) {
             None => Steering::None,
-            Some(text) => text
-                .strip_prefix("until ")
-                .and_then(|end| end.parse().ok())
-                .map_or(Steering::Steered, Steering::Until),
+            Some(text) => {
+                text.strip_prefix("until ").and_then(|end| end.parse().ok()).map_or(Steering::Steered, Steering::Until)
+            }
         }
     }
 
@@ -176,15 +174,16 @@ impl Observed {
     /// Every listener number written anywhere: ServiceImports first, then derived Services.
     pub(super) fn written(&self) -> Vec<(Owner, u16)> {
         let imports = self.imports.iter().filter(|(_, i)| i.managed()).flat_map(|(service, import)| {
-            import.listeners().into_iter().map(|((port, protocol), number)| {
-                (Owner { service: service.clone(), port, protocol }, number)
-            })
+            import
+                .listeners()
+                .into_iter()
+                .map(|((port, protocol), number)| (Owner { service: service.clone(), port, protocol }, number))
         });
         let derived = self.derived.values().flat_map(|d| {
             d.service.iter().flat_map(|service| {
-                d.ports.iter().map(|p| {
-                    (Owner { service: service.clone(), port: p.port, protocol: p.protocol }, p.listener)
-                })
+                d.ports
+                    .iter()
+                    .map(|p| (Owner { service: service.clone(), port: p.port, protocol: p.protocol }, p.listener))
             })
         });
         imports.chain(derived).collect()

@@ -58,7 +58,9 @@ fn status(
     now: Now,
 ) -> ClusterPeerStatus {
     let connected = !own && age_ms.is_some_and(|age| age <= CONNECTED_MS);
-    let because = |text: &str| facts.last_error.as_ref().map_or_else(|| text.to_owned(), |e| format!("{text}; an agent says: {e}"));
+    let because = |text: &str| {
+        facts.last_error.as_ref().map_or_else(|| text.to_owned(), |e| format!("{text}; an agent says: {e}"))
+    };
     let stated = match age_ms {
         _ if own => Stated::no(CONNECTED, "OwnCluster", "this is the cluster itself; delete this ClusterPeer"),
         _ if connected => Stated::yes(CONNECTED, "Heard", ""),
@@ -81,7 +83,10 @@ fn news(held: &ClusterPeerStatus, next: &ClusterPeerStatus) -> bool {
         (Some(a), Some(b)) => (a - b).abs() >= AGE_STEP_S,
         (a, b) => a != b,
     };
-    held.connected != next.connected || held.agents != next.agents || aged || !same(&conditions(held), &conditions(next))
+    held.connected != next.connected
+        || held.agents != next.agents
+        || aged
+        || !same(&conditions(held), &conditions(next))
 }
 
 #[cfg(test)]
@@ -143,7 +148,8 @@ mod tests {
         let mut all = peers();
         let shot = snapshot(Some(1_000));
         let now = Now { unix_s: 1000, ..Now::default() };
-        let next = |all: &BTreeMap<String, ClusterPeer>, clock| statuses(all, &shot, &BTreeMap::new(), true, clock, now);
+        let next =
+            |all: &BTreeMap<String, ClusterPeer>, clock| statuses(all, &shot, &BTreeMap::new(), true, clock, now);
         let first = next(&all, 1_000).pop().unwrap().1;
         all.get_mut("us-east").unwrap().status = Some(first);
         assert!(next(&all, 9_000).is_empty());

@@ -131,7 +131,8 @@ pub fn plan(world: World<'_>, memory: &mut Memory) -> Plan {
     let unsettled = unsettled(world, memory);
     let mut intents = intent::intents(world, &unsettled);
     if intent::brake(world, memory, &mut intents) {
-        plan.troubles.insert("more than half of all imports lost their last export at once: waiting for it to last".into());
+        plan.troubles
+            .insert("more than half of all imports lost their last export at once: waiting for it to last".into());
     }
     let clashes = settle_ports(world, memory, &intents);
     plan.troubles.extend(clashes.iter().map(ToString::to_string));
@@ -153,9 +154,15 @@ pub fn plan(world: World<'_>, memory: &mut Memory) -> Plan {
 }
 
 /// The actions in their order: names that go, then derived Services, imports, statuses, and removals last.
-fn write(world: World<'_>, intents: &BTreeMap<ServiceKey, Intent>, passes: &BTreeMap<&ServiceKey, objects::Import>, plan: &mut Plan) {
+fn write(
+    world: World<'_>,
+    intents: &BTreeMap<ServiceKey, Intent>,
+    passes: &BTreeMap<&ServiceKey, objects::Import>,
+    plan: &mut Plan,
+) {
     let steered = passes.iter().filter(|(_, import)| import.name_stands);
-    let text = names::render(steered.map(|(service, _)| (*service, derived_name(service))), &world.settings.cluster_domain);
+    let text =
+        names::render(steered.map(|(service, _)| (*service, derived_name(service))), &world.settings.cluster_domain);
     if world.observed.names.as_ref().is_some_and(|held| *held != text) {
         plan.actions.push(Action::WriteNames(text));
     }
@@ -174,19 +181,14 @@ fn write(world: World<'_>, intents: &BTreeMap<ServiceKey, Intent>, passes: &BTre
 /// The clusters whose silence does not count yet: peers that were not heard for long enough by this process.
 fn unsettled(world: World<'_>, memory: &mut Memory) -> BTreeSet<ClusterId> {
     let now = world.now.mono;
-    let peers: BTreeMap<&ClusterId, bool> = world
-        .snapshot
-        .clusters()
-        .filter(|c| !c.local)
-        .map(|c| (&c.id, c.freshness.age_ms(0).is_some()))
-        .collect();
+    let peers: BTreeMap<&ClusterId, bool> =
+        world.snapshot.clusters().filter(|c| !c.local).map(|c| (&c.id, c.freshness.age_ms(0).is_some())).collect();
     memory.heard.retain(|id, _| peers.get(id) == Some(&true));
     for id in peers.iter().filter(|(_, heard)| **heard).map(|(id, _)| *id) {
         memory.heard.entry(id.clone()).or_insert(now);
     }
-    let settled = |id: &ClusterId| {
-        memory.heard.get(id).is_some_and(|since| now.saturating_sub(*since) >= world.settings.settle)
-    };
+    let settled =
+        |id: &ClusterId| memory.heard.get(id).is_some_and(|since| now.saturating_sub(*since) >= world.settings.settle);
     peers.into_keys().filter(|id| !settled(id)).cloned().collect()
 }
 

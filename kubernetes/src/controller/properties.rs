@@ -28,9 +28,15 @@ pub(super) async fn declare(client: &Client, id: &str, system_uid: Option<&str>)
             tracing::debug!("ClusterProperty is not served here (deploy/mcs is not installed)");
         }
         Ok(Err(Error::Api(status))) if status.code == 409 => {
-            tracing::warn!(property = CLUSTER_ID_PROPERTY, id, "ClusterProperty belongs to another owner and says another id");
+            tracing::warn!(
+                property = CLUSTER_ID_PROPERTY,
+                id,
+                "ClusterProperty belongs to another owner and says another id"
+            );
         }
         Ok(Err(error)) => tracing::warn!(property = CLUSTER_ID_PROPERTY, %error, "cannot declare the ClusterProperty"),
-        Err(_) => tracing::warn!(property = CLUSTER_ID_PROPERTY, "cannot declare the ClusterProperty: no answer in time"),
+        Err(_) => {
+            tracing::warn!(property = CLUSTER_ID_PROPERTY, "cannot declare the ClusterProperty: no answer in time")
+        }
     }
 }

@@ -128,11 +128,13 @@ fn conflicts(by_age: &[Exporter<'_>], ports: &[ServicePort]) -> Vec<Conflict> {
     let mut found = Vec::new();
     let mut compare = |reason, what: &str, differs: &dyn Fn(&Exporter<'_>, &Exporter<'_>) -> bool| {
         let (oldest, others) = (&by_age[0], &by_age[1..]);
-        let differing: Vec<&str> =
-            others.iter().filter(|e| differs(oldest, e)).map(|e| e.cluster.as_str()).collect();
+        let differing: Vec<&str> = others.iter().filter(|e| differs(oldest, e)).map(|e| e.cluster.as_str()).collect();
         if !differing.is_empty() {
-            let message =
-                format!("{what} of {} differs from that of {}, whose export is oldest", differing.join(", "), oldest.cluster);
+            let message = format!(
+                "{what} of {} differs from that of {}, whose export is oldest",
+                differing.join(", "),
+                oldest.cluster
+            );
             found.push(Conflict { reason, message });
         }
     };
@@ -141,9 +143,11 @@ fn conflicts(by_age: &[Exporter<'_>], ports: &[ServicePort]) -> Vec<Conflict> {
     compare(reason::SESSION_AFFINITY_CONFLICT, "sessionAffinity", &|a, b| {
         a.service.session_affinity.is_some() != b.service.session_affinity.is_some()
     });
-    compare(reason::SESSION_AFFINITY_CONFIG_CONFLICT, "sessionAffinityConfig", &|a, b| {
-        matches!((a.service.session_affinity, b.service.session_affinity), (Some(x), Some(y)) if x != y)
-    });
+    compare(
+        reason::SESSION_AFFINITY_CONFIG_CONFLICT,
+        "sessionAffinityConfig",
+        &|a, b| matches!((a.service.session_affinity, b.service.session_affinity), (Some(x), Some(y)) if x != y),
+    );
     compare(reason::LABELS_CONFLICT, "exportedLabels", &|a, b| a.export.labels != b.export.labels);
     compare(reason::ANNOTATIONS_CONFLICT, "exportedAnnotations", &|a, b| a.export.annotations != b.export.annotations);
     compare(reason::INTERNAL_TRAFFIC_POLICY_CONFLICT, "internalTrafficPolicy", &|a, b| {

@@ -18,8 +18,8 @@ use super::figures::Figures;
 use super::naming::CONTROLLER;
 use super::observed::Observed;
 use super::peers::{self, PeerFacts};
-use super::properties;
 use super::plan::{Memory, Now, Settings, World, plan};
+use super::properties;
 use super::watching::{Watched, fresh};
 use crate::api::SYSTEM_NAMESPACE;
 use crate::epoch::raise_epoch;
@@ -76,7 +76,11 @@ pub struct ControllerStatus {
 
 /// Runs a controller until stopped: watches, lease, certificates and passes, all on `tracker`.
 #[must_use]
-pub fn start(parts: ControllerParts, tracker: &TaskTracker, stop: &CancellationToken) -> watch::Receiver<ControllerStatus> {
+pub fn start(
+    parts: ControllerParts,
+    tracker: &TaskTracker,
+    stop: &CancellationToken,
+) -> watch::Receiver<ControllerStatus> {
     let watched = Watched::default();
     watched.start(&parts.client, tracker, stop);
     let candidate = Candidate::new(parts.client.clone(), SYSTEM_NAMESPACE, CONTROLLER, &parts.holder);
@@ -183,7 +187,8 @@ impl Passes {
         }
         self.mind_restores(&snapshot, now).await;
         let settings = self.parts.settings.clone();
-        let wanted = plan(World { snapshot: &snapshot, observed: &observed, settings: &settings, now }, &mut self.memory);
+        let wanted =
+            plan(World { snapshot: &snapshot, observed: &observed, settings: &settings, now }, &mut self.memory);
         self.note_troubles(wanted.troubles);
         let mut failed = false;
         for action in &wanted.actions {
@@ -219,9 +224,13 @@ impl Passes {
         self.raised = Some(now.mono);
         let known = snapshot.cluster(&snapshot.local).map_or(0, |c| c.highest.epoch);
         match tokio::time::timeout(Duration::from_secs(5), raise_epoch(self.parts.client.clone(), known)).await {
-            Ok(Ok(epoch)) => tracing::warn!(epoch, "the API server's revisions went back (etcd was restored): raised the epoch"),
+            Ok(Ok(epoch)) => {
+                tracing::warn!(epoch, "the API server's revisions went back (etcd was restored): raised the epoch")
+            }
             Ok(Err(error)) => tracing::warn!(%error, "cannot raise the epoch in ConfigMap strait-system/strait-epoch"),
-            Err(_) => tracing::warn!("cannot raise the epoch in ConfigMap strait-system/strait-epoch: no answer in time"),
+            Err(_) => {
+                tracing::warn!("cannot raise the epoch in ConfigMap strait-system/strait-epoch: no answer in time")
+            }
         }
     }
 

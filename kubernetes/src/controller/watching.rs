@@ -50,17 +50,41 @@ impl Watched {
         let all = Config::default();
         let names = Config::default().fields(&format!("metadata.name={NAMES_CONFIG_MAP}"));
         let spaces: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
-        self.follow(spaces, all.clone(), tracker, stop, |h| &mut h.namespaces, |n| {
-            n.metadata.deletion_timestamp.is_none().then(|| n.metadata.uid.clone())
-        });
-        self.follow(Api::all(client.clone()), all.clone(), tracker, stop, |h| &mut h.exports, |e: ServiceExport| Some(bare(e)));
-        self.follow(Api::all(client.clone()), all.clone(), tracker, stop, |h| &mut h.imports, |i: ServiceImport| Some(bare(i)));
+        self.follow(
+            spaces,
+            all.clone(),
+            tracker,
+            stop,
+            |h| &mut h.namespaces,
+            |n| n.metadata.deletion_timestamp.is_none().then(|| n.metadata.uid.clone()),
+        );
+        self.follow(
+            Api::all(client.clone()),
+            all.clone(),
+            tracker,
+            stop,
+            |h| &mut h.exports,
+            |e: ServiceExport| Some(bare(e)),
+        );
+        self.follow(
+            Api::all(client.clone()),
+            all.clone(),
+            tracker,
+            stop,
+            |h| &mut h.imports,
+            |i: ServiceImport| Some(bare(i)),
+        );
         let derived = Config::default().labels(DERIVED_NAME);
         self.follow(system(client), derived, tracker, stop, |h| &mut h.derived, |s: Service| DerivedService::read(&s));
         let maps: Api<ConfigMap> = Api::namespaced(client.clone(), KUBE_SYSTEM);
-        self.follow(maps, names, tracker, stop, |h| &mut h.names, |m: ConfigMap| {
-            Some(m.data.unwrap_or_default().remove(NAMES_KEY).unwrap_or_default())
-        });
+        self.follow(
+            maps,
+            names,
+            tracker,
+            stop,
+            |h| &mut h.names,
+            |m: ConfigMap| Some(m.data.unwrap_or_default().remove(NAMES_KEY).unwrap_or_default()),
+        );
         self.follow(Api::all(client.clone()), all, tracker, stop, |h| &mut h.peers, |p: ClusterPeer| Some(bare(p)));
     }
 

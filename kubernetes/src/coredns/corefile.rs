@@ -7,20 +7,25 @@ pub const SNIPPETS: &str = "/etc/coredns/strait";
 
 const BEGIN: &str = "# strait: begin (`strait coredns remove` takes this out)";
 /// The same where the line before had no line end, which then was added.
-const BEGIN_AFTER_OPEN_LINE: &str = "# strait: begin, after a line without end (`strait coredns remove` takes this out)";
+const BEGIN_AFTER_OPEN_LINE: &str =
+    "# strait: begin, after a line without end (`strait coredns remove` takes this out)";
 const END: &str = "# strait: end";
 
 /// Why a Corefile cannot be connected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CorefileError {
     /// No server block has the plugin that answers for Services.
-    #[error("no server block has the plugin `kubernetes {domain}`; is this the cluster's CoreDNS, and is {domain} the cluster's domain?")]
+    #[error(
+        "no server block has the plugin `kubernetes {domain}`; is this the cluster's CoreDNS, and is {domain} the cluster's domain?"
+    )]
     NoKubernetes {
         /// The cluster's domain.
         domain: String,
     },
     /// Someone else answers for the zone of the cluster set.
-    #[error("line {line} already has a server block for {zone}; is another multi-cluster DNS installed? Remove that first")]
+    #[error(
+        "line {line} already has a server block for {zone}; is another multi-cluster DNS installed? Remove that first"
+    )]
     ZoneTaken {
         /// The zone.
         zone: String,
@@ -106,7 +111,9 @@ fn blocks(text: &str) -> Result<Vec<Block>, CorefileError> {
 /// The zone of a key such as `dns://cluster.local:53` or `.`.
 fn zone_of(key: &str) -> String {
     let bare = key.split_once("://").map_or(key, |(_, rest)| rest);
-    let zone = bare.rsplit_once(':').map_or(bare, |(zone, port)| if port.bytes().all(|b| b.is_ascii_digit()) { zone } else { bare });
+    let zone = bare
+        .rsplit_once(':')
+        .map_or(bare, |(zone, port)| if port.bytes().all(|b| b.is_ascii_digit()) { zone } else { bare });
     let zone = zone.trim_end_matches('.').to_ascii_lowercase();
     if zone.is_empty() { ".".into() } else { zone }
 }

@@ -21,7 +21,10 @@ const BEFORE: &str = "strait.dev/corefile-before";
 /// Labels by which others say that they own CoreDNS and would undo a change, and what to do instead.
 const OWNERS: [(&str, &str); 6] = [
     ("addonmanager.kubernetes.io/mode", "the addon manager, which restores it; change the addon's manifest"),
-    ("objectset.rio.cattle.io/hash", "k3s, which restores it; put the snippet into ConfigMap kube-system/coredns-custom"),
+    (
+        "objectset.rio.cattle.io/hash",
+        "k3s, which restores it; put the snippet into ConfigMap kube-system/coredns-custom",
+    ),
     ("eks.amazonaws.com/component", "an EKS add-on; set its conflict resolution to PRESERVE and use --force"),
     ("argocd.argoproj.io/instance", "Argo CD; change its source, or exclude these fields and use --force"),
     ("kustomize.toolkit.fluxcd.io/name", "Flux; change its source, or use --force"),
@@ -32,7 +35,9 @@ const OWNERS: [(&str, &str); 6] = [
 #[derive(Debug, thiserror::Error)]
 pub enum CorednsError {
     /// There is no such Deployment.
-    #[error("Deployment kube-system/{deployment} does not exist: does this cluster use another DNS, or another name (--deployment)?")]
+    #[error(
+        "Deployment kube-system/{deployment} does not exist: does this cluster use another DNS, or another name (--deployment)?"
+    )]
     NoDeployment {
         /// Its name.
         deployment: String,
@@ -197,7 +202,11 @@ impl Cluster {
         }
         let existed = held.is_some();
         let mut map = held.unwrap_or_else(|| ConfigMap {
-            metadata: ObjectMeta { name: Some(NAMES_CONFIG_MAP.into()), namespace: Some(KUBE_SYSTEM.into()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some(NAMES_CONFIG_MAP.into()),
+                namespace: Some(KUBE_SYSTEM.into()),
+                ..ObjectMeta::default()
+            },
             data: Some([(NAMES_KEY.to_owned(), names::render([], &options.cluster_domain))].into()),
             ..ConfigMap::default()
         });
@@ -225,9 +234,9 @@ fn check_owner(object: &str, labels: Option<&BTreeMap<String, String>>, force: b
     if force {
         return Ok(());
     }
-    let found = OWNERS.iter().find(|(label, _)| {
-        labels.and_then(|l| l.get(*label)).is_some_and(|value| value != "EnsureExists")
-    });
+    let found = OWNERS
+        .iter()
+        .find(|(label, _)| labels.and_then(|l| l.get(*label)).is_some_and(|value| value != "EnsureExists"));
     match found {
         Some((_, owner)) => Err(CorednsError::Managed { object: object.into(), owner }),
         None => Ok(()),
@@ -277,7 +286,10 @@ pub async fn install(client: Client, options: &Options) -> Result<Changes, Cored
         map.metadata.annotations.get_or_insert_default().insert(BEFORE.into(), before);
         map.data.get_or_insert_default().insert(origin.key.clone(), connected.clone());
         cluster.write_map(&map, options.dry_run).await?;
-        changes.done.push(format!("ConfigMap kube-system/{}: imports it and sends {} to {dns}", origin.config_map, options.zone));
+        changes.done.push(format!(
+            "ConfigMap kube-system/{}: imports it and sends {} to {dns}",
+            origin.config_map, options.zone
+        ));
         changes.objects.push(shown(("v1", "ConfigMap"), &map));
         // Pods that are replaced anyway start with the new Corefile.
         changes.needs_restart = !corefile::reloads(&connected) && mounted == deployment;
@@ -309,7 +321,9 @@ pub async fn remove(client: Client, options: &Options) -> Result<Changes, Coredn
     changes.needs_restart = before != corefile && !corefile::reloads(&before) && unmounted == deployment;
     if unmounted != deployment {
         cluster.write_deployment(&options.deployment, &unmounted, options.dry_run).await?;
-        changes.done.push(format!("Deployment kube-system/{}: mounts it no longer; its pods are replaced", options.deployment));
+        changes
+            .done
+            .push(format!("Deployment kube-system/{}: mounts it no longer; its pods are replaced", options.deployment));
         changes.objects.push(shown(("apps/v1", "Deployment"), &unmounted));
     }
     let object = "ConfigMap kube-system/coredns-strait";

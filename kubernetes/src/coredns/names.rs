@@ -6,7 +6,8 @@ use strait_catalog::ServiceKey;
 
 use crate::api::SYSTEM_NAMESPACE;
 
-const HEADER: &str = "# Written by strait-controller. Plain names of exported services, each steered to its derived Service.\n";
+const HEADER: &str =
+    "# Written by strait-controller. Plain names of exported services, each steered to its derived Service.\n";
 
 /// The snippet for these services and the names of their derived Services, in that order.
 pub fn render<'a>(steered: impl IntoIterator<Item = (&'a ServiceKey, String)>, cluster_domain: &str) -> String {

@@ -78,7 +78,9 @@ fn controller_trouble(deployment: Option<&Deployment>) -> Option<String> {
     let wanted = deployment.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
     let ready = deployment.status.as_ref().and_then(|s| s.ready_replicas).unwrap_or(0);
     match (wanted, ready) {
-        (0, _) => Some("Deployment strait-controller is scaled to 0 (after a leave? apply the installation again)".into()),
+        (0, _) => {
+            Some("Deployment strait-controller is scaled to 0 (after a leave? apply the installation again)".into())
+        }
         (_, 0) => Some("no pod of Deployment strait-controller is ready".into()),
         _ => None,
     }

@@ -19,7 +19,9 @@ const BOOTSTRAP_NODES: usize = 8;
 #[derive(Debug, thiserror::Error)]
 pub enum FactsError {
     /// Strait is not there.
-    #[error("context {context}: ConfigMap strait-system/strait-cluster does not exist; install Strait first (kubectl --context {context} apply -k deploy/clusters/…)")]
+    #[error(
+        "context {context}: ConfigMap strait-system/strait-cluster does not exist; install Strait first (kubectl --context {context} apply -k deploy/clusters/…)"
+    )]
     NotInstalled {
         /// The context.
         context: String,
@@ -33,7 +35,9 @@ pub enum FactsError {
         source: NameError,
     },
     /// The controller has not made the CA yet.
-    #[error("cluster {id} (context {context}) has no CA yet: ConfigMap strait-system/strait-ca-bundle is empty; is strait-controller running there?")]
+    #[error(
+        "cluster {id} (context {context}) has no CA yet: ConfigMap strait-system/strait-ca-bundle is empty; is strait-controller running there?"
+    )]
     NoAuthority {
         /// The cluster.
         id: ClusterId,
@@ -41,7 +45,9 @@ pub enum FactsError {
         context: String,
     },
     /// Nothing leads in.
-    #[error("cluster {id} (context {context}) has no gateway address: Service strait-gateway has neither a load balancer nor a node port on a ready node; name one with --gateway {id}=HOST:PORT")]
+    #[error(
+        "cluster {id} (context {context}) has no gateway address: Service strait-gateway has neither a load balancer nor a node port on a ready node; name one with --gateway {id}=HOST:PORT"
+    )]
     NoGateway {
         /// The cluster.
         id: ClusterId,
@@ -96,7 +102,8 @@ async fn cluster_map(client: &Client, context: &str) -> Result<(ClusterId, Confi
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
     let map = maps.get_opt(CLUSTER_CONFIG_MAP).await.map_err(api(context, "ConfigMap strait-system/strait-cluster"))?;
     let map = map.ok_or_else(|| FactsError::NotInstalled { context: context.into() })?;
-    let id = ClusterId::parse(&value(&map, "id")).map_err(|source| FactsError::Id { context: context.into(), source })?;
+    let id =
+        ClusterId::parse(&value(&map, "id")).map_err(|source| FactsError::Id { context: context.into(), source })?;
     Ok((id, map))
 }
 
@@ -116,10 +123,16 @@ pub async fn read_id(client: &Client, context: &str) -> Result<ClusterId, FactsE
 ///
 /// # Errors
 /// [`FactsError`], naming the cluster and what is missing.
-pub async fn read(client: &Client, context: &str, named: impl Fn(&ClusterId) -> Vec<String>, kind: AddressKind) -> Result<ClusterFacts, FactsError> {
+pub async fn read(
+    client: &Client,
+    context: &str,
+    named: impl Fn(&ClusterId) -> Vec<String>,
+    kind: AddressKind,
+) -> Result<ClusterFacts, FactsError> {
     let (id, map) = cluster_map(client, context).await?;
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
-    let bundle = maps.get_opt(CA_BUNDLE_CONFIG_MAP).await.map_err(api(context, "ConfigMap strait-system/strait-ca-bundle"))?;
+    let bundle =
+        maps.get_opt(CA_BUNDLE_CONFIG_MAP).await.map_err(api(context, "ConfigMap strait-system/strait-ca-bundle"))?;
     let ca_bundle = bundle.map(|m| value(&m, "ca.crt")).unwrap_or_default();
     if ca_bundle.is_empty() {
         return Err(FactsError::NoAuthority { id, context: context.into() });
@@ -131,7 +144,8 @@ pub async fn read(client: &Client, context: &str, named: impl Fn(&ClusterId) -> 
     if gateways.is_empty() {
         return Err(FactsError::NoGateway { id, context: context.into() });
     }
-    let pod_cidrs = value(&map, "podCIDRs").split(',').map(str::trim).filter(|c| !c.is_empty()).map(str::to_owned).collect();
+    let pod_cidrs =
+        value(&map, "podCIDRs").split(',').map(str::trim).filter(|c| !c.is_empty()).map(str::to_owned).collect();
     Ok(ClusterFacts {
         context: context.into(),
         trust_domain: value(&map, "trustDomain"),
@@ -145,7 +159,9 @@ pub async fn read(client: &Client, context: &str, named: impl Fn(&ClusterId) -> 
 async fn addresses(client: &Client, context: &str, kind: AddressKind) -> Result<Vec<String>, FactsError> {
     let services: Api<Service> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
     let object = "Service strait-system/strait-gateway";
-    let Some(service) = services.get_opt(GATEWAY_SERVICE).await.map_err(api(context, object))? else { return Ok(Vec::new()) };
+    let Some(service) = services.get_opt(GATEWAY_SERVICE).await.map_err(api(context, object))? else {
+        return Ok(Vec::new());
+    };
     let balanced = balancers(&service);
     if !balanced.is_empty() {
         return Ok(balanced);
@@ -221,7 +237,10 @@ mod tests {
             node("c", "False", &[("InternalIP", "10.0.0.3")]),
             node("d", "True", &[("InternalIP", "fd00::4")]),
         ];
-        assert_eq!(node_addresses(&nodes, AddressKind::Internal, 31443), ["10.0.0.1:31443", "10.0.0.2:31443", "[fd00::4]:31443"]);
+        assert_eq!(
+            node_addresses(&nodes, AddressKind::Internal, 31443),
+            ["10.0.0.1:31443", "10.0.0.2:31443", "[fd00::4]:31443"]
+        );
         assert_eq!(node_addresses(&nodes, AddressKind::External, 1)[1], "192.0.2.2:1");
     }
 

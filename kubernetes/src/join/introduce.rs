@@ -19,7 +19,9 @@ pub enum IntroductionError {
     #[error("joining takes at least two contexts, one for each cluster")]
     TooFew,
     /// Two contexts, one id.
-    #[error("contexts {first} and {second} both say that they are cluster {id}: an id must be unique in the set (`id` in ConfigMap strait-system/strait-cluster), or the two contexts are the same cluster")]
+    #[error(
+        "contexts {first} and {second} both say that they are cluster {id}: an id must be unique in the set (`id` in ConfigMap strait-system/strait-cluster), or the two contexts are the same cluster"
+    )]
     Duplicate {
         /// The id.
         id: ClusterId,
@@ -29,7 +31,9 @@ pub enum IntroductionError {
         second: String,
     },
     /// Certificates of one would not be read by the other.
-    #[error("clusters {a} and {b} have different trust domains ({of_a:?} and {of_b:?}): `trustDomain` in ConfigMap strait-system/strait-cluster must be the same everywhere")]
+    #[error(
+        "clusters {a} and {b} have different trust domains ({of_a:?} and {of_b:?}): `trustDomain` in ConfigMap strait-system/strait-cluster must be the same everywhere"
+    )]
     TrustDomains {
         /// One cluster.
         a: ClusterId,

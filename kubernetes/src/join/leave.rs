@@ -13,7 +13,9 @@ use serde_json::json;
 use strait_catalog::ClusterId;
 
 use crate::api::{ClusterPeer, ClusterProperty, MCS_GROUP, SYSTEM_NAMESPACE, ServiceExport, ServiceImport};
-use crate::controller::naming::{CONTROLLER, FIELD_MANAGER, DERIVED_NAME, KUBE_SYSTEM, MANAGED_BY, NAMES_CONFIG_MAP, NAMES_KEY};
+use crate::controller::naming::{
+    CONTROLLER, DERIVED_NAME, FIELD_MANAGER, KUBE_SYSTEM, MANAGED_BY, NAMES_CONFIG_MAP, NAMES_KEY,
+};
 use crate::coredns::names;
 
 /// Why a cluster could not leave.
@@ -232,7 +234,12 @@ mod tests {
         };
         assert_eq!(
             found.lines(),
-            ["ServiceImport ml/model", "Service strait-system/strait-x", "ClusterPeer us-east", "ClusterProperty cluster.clusterset.k8s.io"]
+            [
+                "ServiceImport ml/model",
+                "Service strait-system/strait-x",
+                "ClusterPeer us-east",
+                "ClusterProperty cluster.clusterset.k8s.io"
+            ]
         );
         assert!(Leftovers::default().lines().is_empty());
     }

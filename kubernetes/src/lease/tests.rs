@@ -91,7 +91,10 @@ impl Server {
     fn answer(&self, method: &http::Method, body: &[u8]) -> (u16, serde_json::Value) {
         let mut kept = self.0.lock().unwrap();
         let refused = |code: u16, reason: &str| {
-            (code, serde_json::json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": reason}))
+            (
+                code,
+                serde_json::json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": reason}),
+            )
         };
         if *method == http::Method::GET {
             return kept.lease.as_ref().map_or_else(|| refused(404, "NotFound"), |l| (200, serde_json::json!(l)));

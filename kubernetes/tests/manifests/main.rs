@@ -27,9 +27,8 @@ fn find<'a>(all: &'a [Value], kind: &str, name: &str) -> &'a Value {
 }
 
 fn base() -> Vec<Value> {
-    let files = [
-        "namespace", "identity", "services", "agent", "controller", "agent-rbac", "controller-rbac", "coredns-rbac",
-    ];
+    let files =
+        ["namespace", "identity", "services", "agent", "controller", "agent-rbac", "controller-rbac", "coredns-rbac"];
     files.iter().flat_map(|f| read(&format!("base/{f}.yaml"))).collect()
 }
 
@@ -91,7 +90,8 @@ fn the_names_are_those_the_programs_use() {
     let dns = find(&all, "Service", naming::DNS_SERVICE);
     let protocols: Vec<_> = dns["spec"]["ports"].as_array().unwrap().iter().map(|p| p["protocol"].clone()).collect();
     assert_eq!(protocols, [json!("UDP"), json!("TCP")]);
-    for object in all.iter().filter(|o| !o["kind"].as_str().unwrap().starts_with("Cluster") && o["kind"] != "Namespace") {
+    for object in all.iter().filter(|o| !o["kind"].as_str().unwrap().starts_with("Cluster") && o["kind"] != "Namespace")
+    {
         let namespace = object["metadata"]["namespace"].as_str().unwrap();
         assert!(namespace == "strait-system" || object["metadata"]["name"] == "strait-controller-names", "{object}");
     }
@@ -136,7 +136,10 @@ fn the_controller_writes_its_own_and_one_object_beside_coredns() {
     }
     let names = rules(&all, "Role", "strait-controller-names");
     assert_eq!(names.len(), 1);
-    assert_eq!((&names[0]["resources"], &names[0]["resourceNames"]), (&json!(["configmaps"]), &json!([naming::NAMES_CONFIG_MAP])));
+    assert_eq!(
+        (&names[0]["resources"], &names[0]["resourceNames"]),
+        (&json!(["configmaps"]), &json!([naming::NAMES_CONFIG_MAP]))
+    );
     assert!(!has(&names[0]["verbs"], &["create", "delete", "*"]));
 }
 
@@ -151,7 +154,8 @@ fn each_cluster_says_who_it_is_and_nothing_else_differs() {
         }
         assert_eq!(map["data"]["id"], cluster);
         ids.insert(map["data"]["id"].as_str().unwrap().to_owned());
-        let overlay = |c: &str| std::fs::read_to_string(deploy().join(format!("clusters/{c}/kustomization.yaml"))).unwrap();
+        let overlay =
+            |c: &str| std::fs::read_to_string(deploy().join(format!("clusters/{c}/kustomization.yaml"))).unwrap();
         assert_eq!(overlay(cluster).replace(cluster, "X"), overlay("us-west").replace("us-west", "X"));
     }
     assert_eq!(ids.len(), 3);
@@ -190,7 +194,9 @@ fn the_sample_asks_for_its_plain_name() {
 fn kubectl() -> Option<PathBuf> {
     let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(|dir| PathBuf::from(dir).join("kubectl"));
     let candidates = assets.into_iter().chain([PathBuf::from("kubectl")]);
-    candidates.into_iter().find(|path| Command::new(path).args(["version", "--client"]).output().is_ok_and(|o| o.status.success()))
+    candidates
+        .into_iter()
+        .find(|path| Command::new(path).args(["version", "--client"]).output().is_ok_and(|o| o.status.success()))
 }
 
 fn build(kubectl: &Path, overlay: &str) -> Vec<Value> {
@@ -213,7 +219,10 @@ fn the_overlays_build() {
             assert_eq!(pod(&all, kind, name)["containers"][0]["image"], "strait:dev");
         }
         let gateway = find(&all, "Service", naming::GATEWAY_SERVICE);
-        assert_eq!((&gateway["spec"]["type"], &gateway["spec"]["ports"][0]["nodePort"]), (&json!("NodePort"), &json!(31443)));
+        assert_eq!(
+            (&gateway["spec"]["type"], &gateway["spec"]["ports"][0]["nodePort"]),
+            (&json!("NodePort"), &json!(31443))
+        );
         assert_eq!(gateway["spec"]["externalTrafficPolicy"], "Local");
         // A custom resource beside its definition would race with it.
         let kinds = ["ClusterPeer", "ServiceImport", "ServiceExport", "ClusterProperty"];

@@ -179,7 +179,9 @@ impl Builder {
     fn replace(&mut self, snapshot: &Snapshot, key: &ServiceKey, now_ms: u64, changes: &mut Changes) {
         let before = self.services.remove(key);
         let view = snapshot.service(key);
-        let ports = view.map_or_else(Vec::new, |view| ports(view, &snapshot.local));
+        // A service that nobody imports or exports is never asked for here.
+        let asked = |view: &&Arc<ServiceView>| view.import.is_some() || view.exporters().next().is_some();
+        let ports = view.filter(asked).map_or_else(Vec::new, |view| ports(view, &snapshot.local));
         for port in before.iter().flat_map(|b| &b.ports).filter(|p| !ports.contains(p)) {
             let gone = RouteKey { service: key.clone(), port: *port };
             if let Some(route) = self.table.routes.remove(&gone) {

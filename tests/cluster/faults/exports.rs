@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::pods::home_again;
 use super::{Expected, Served, observe, seconds};
 use crate::world::{CLUSTERS, FAR, HOME, NAMESPACE, NEAR, SERVICE, World};
 use crate::{kill, wait};
@@ -25,13 +26,14 @@ pub fn unexport_everywhere(world: &mut World) -> Result<()> {
         }
         Ok(())
     });
-    let watch = seconds(world, 45, 60);
+    let watch = seconds(world, 5, 30);
     let expected = Expected { model: Served::Finally(&[HOME]), ..expected };
     let again = observe(world, "export-again", expected, watch, |world| {
         for (cluster, export) in CLUSTERS.into_iter().zip(exports) {
             world.rig.apply(cluster, &export?)?;
         }
-        import_ready(world)
+        import_ready(world)?;
+        home_again(world)
     });
     result.and(again)
 }
@@ -71,13 +73,14 @@ fn listeners(world: &World) -> Result<Value> {
 /// that moved would have been a connection to another service.
 pub fn controller_killed(world: &mut World) -> Result<()> {
     let before = listeners(world)?;
-    let expected = Expected { model: Served::Always(&[HOME]), tally: Served::Always(&[NEAR, FAR]) };
+    let expected = Expected { model: Served::Anywhere, tally: Served::Always(&[NEAR, FAR]) };
     let watch = seconds(world, 20, 60);
     observe(world, "controller-killed", expected, watch, |world| {
         kill::all(&kill::of_strait(HOME, "controller"))?;
         world.rig.kubectl(HOME, &["-n", NAMESPACE, "delete", "serviceimport", SERVICE, "--wait=false"])?;
         import_ready(world)
     })?;
+    home_again(world)?;
     let after = listeners(world)?;
     ensure!(before == after, "listener ports moved from {before} to {after}");
     world.rig.wait_ready(HOME, "strait-system", "deployment/strait-controller", Duration::from_secs(120))?;

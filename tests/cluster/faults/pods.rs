@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use strait_load::generator::now_us;
+use strait_load::summary::Window;
 
 use super::{Expected, Served, observe, seconds};
 use crate::setup::{model_pods, scale, wait_scaled};
@@ -35,10 +37,27 @@ pub fn scale_to_zero(world: &mut World) -> Result<()> {
 /// And back; the clients return home.
 pub fn scale_back(world: &mut World) -> Result<()> {
     let expected = Expected { model: Served::Finally(&[HOME]), tally: Served::Always(&[NEAR, FAR]) };
-    let watch = seconds(world, 30, 60);
+    let watch = seconds(world, 5, 30);
     observe(world, "scale-back", expected, watch, |world| {
         scale(world, HOME, world.replicas(HOME))?;
-        wait_scaled(world, HOME)
+        wait_scaled(world, HOME)?;
+        home_again(world)
+    })
+}
+
+/// Waits until every answer of three seconds came from home. The way back is a ramp of half a minute, doubled by every
+/// failover of the last ten minutes up to five minutes.
+pub fn home_again(world: &World) -> Result<()> {
+    wait::until("every answer from home", Duration::from_secs(330), || {
+        let now = now_us();
+        let window = Window { from_us: now.saturating_sub(3_000_000), to_us: now };
+        for client in world.clients.iter().filter(|c| c.is_model()) {
+            let samples = client.samples(window)?;
+            if samples.is_empty() || samples.iter().any(|s| s.is_ok() && s.served_by != HOME) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
     })
 }
 

@@ -71,7 +71,8 @@ fn intent(world: World<'_>, unsettled: &BTreeSet<ClusterId>, service: &ServiceKe
 fn blocked_by_derived(world: World<'_>, service: &ServiceKey) -> Option<Intent> {
     let name = crate::controller::naming::derived_name(service);
     let other = world.observed.derived.get(&name)?;
-    (other.service.as_ref() != Some(service)).then(|| Intent::Blocked(format!("Service {name} stands for another import")))
+    (other.service.as_ref() != Some(service))
+        .then(|| Intent::Blocked(format!("Service {name} stands for another import")))
 }
 
 /// Resolvers may remember the plain name.
@@ -84,14 +85,20 @@ fn remembered(import: &ServiceImport, unix_s: i64) -> bool {
 }
 
 /// What the exports say, joined with what the import remembers of clusters that were not heard yet.
-fn resolved(view: Option<&ServiceView>, import: Option<&ServiceImport>, unsettled: &BTreeSet<ClusterId>) -> Option<Resolved> {
-    let exporters: Vec<_> =
-        view.into_iter().flat_map(|v| &v.backends).filter_map(|(cluster, backend)| Exporter::of(cluster, backend)).collect();
+fn resolved(
+    view: Option<&ServiceView>,
+    import: Option<&ServiceImport>,
+    unsettled: &BTreeSet<ClusterId>,
+) -> Option<Resolved> {
+    let exporters: Vec<_> = view
+        .into_iter()
+        .flat_map(|v| &v.backends)
+        .filter_map(|(cluster, backend)| Exporter::of(cluster, backend))
+        .collect();
     let known = resolve(&exporters);
     let Some(import) = import else { return known };
-    let silent: Vec<ClusterId> = clusters_of(import)
-        .filter(|id| unsettled.contains(id) && !exporters.iter().any(|e| e.cluster == id))
-        .collect();
+    let silent: Vec<ClusterId> =
+        clusters_of(import).filter(|id| unsettled.contains(id) && !exporters.iter().any(|e| e.cluster == id)).collect();
     if silent.is_empty() {
         return known;
     }
@@ -139,8 +146,9 @@ pub(super) fn remembered_as(import: &ServiceImport) -> Resolved {
                 })
             })
             .collect(),
-        session_affinity: (spec.session_affinity.as_deref() == Some("ClientIP"))
-            .then(|| SessionAffinity { timeout_seconds: timeout.and_then(|t| u32::try_from(t).ok()).unwrap_or(10_800) }),
+        session_affinity: (spec.session_affinity.as_deref() == Some("ClientIP")).then(|| SessionAffinity {
+            timeout_seconds: timeout.and_then(|t| u32::try_from(t).ok()).unwrap_or(10_800),
+        }),
         internal_traffic_policy: spec.internal_traffic_policy.clone().unwrap_or_default(),
         traffic_distribution: spec.traffic_distribution.clone().unwrap_or_default(),
         labels: exported(&import.metadata.labels),

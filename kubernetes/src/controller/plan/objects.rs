@@ -52,7 +52,16 @@ pub(super) fn import(world: World<'_>, memory: &mut Memory, service: &ServiceKey
         Intent::Import(resolved) => ((**resolved).clone(), false),
         Intent::Linger => {
             let last = remembered_as(held?);
-            (Resolved { clusters: Vec::new(), plain_name: false, labels: BTreeMap::new(), annotations: BTreeMap::new(), ..last }, true)
+            (
+                Resolved {
+                    clusters: Vec::new(),
+                    plain_name: false,
+                    labels: BTreeMap::new(),
+                    annotations: BTreeMap::new(),
+                    ..last
+                },
+                true,
+            )
         }
         Intent::Remove | Intent::Blocked(_) => return None,
     };
@@ -67,7 +76,8 @@ pub(super) fn import(world: World<'_>, memory: &mut Memory, service: &ServiceKey
         addresses: standing.map(|d| d.addresses.clone()).unwrap_or_default(),
         families: standing.map(|d| d.families.clone()).unwrap_or_default(),
         derived_name: name,
-        trouble: (missing > 0).then(|| format!("no listener is free for {missing} of its ports (20000-29999 are in use or at rest)")),
+        trouble: (missing > 0)
+            .then(|| format!("no listener is free for {missing} of its ports (20000-29999 are in use or at rest)")),
         derived_ports,
         name_stands: verdict == Verdict::Steer && steered_before == Steering::Steered,
         steering,
@@ -86,7 +96,9 @@ fn listeners(memory: &mut Memory, service: &ServiceKey, resolved: &Resolved) -> 
         let Some(port) = number(p) else { continue };
         let protocol = p.protocol();
         match memory.pool.take(&Owner { service: service.clone(), port, protocol }) {
-            Some(listener) => ports.push(DerivedPort { port, protocol, listener, app_protocol: p.app_protocol.clone() }),
+            Some(listener) => {
+                ports.push(DerivedPort { port, protocol, listener, app_protocol: p.app_protocol.clone() })
+            }
             None => missing += 1,
         }
     }
@@ -98,7 +110,9 @@ fn listeners(memory: &mut Memory, service: &ServiceKey, resolved: &Resolved) -> 
 /// be gone, so that whoever takes over knows that resolvers may remember the name.
 fn steering(world: World<'_>, service: &ServiceKey, before: Steering, steer: bool) -> Steering {
     let linger = i64::try_from(world.settings.name_linger.as_secs()).unwrap_or(i64::MAX);
-    let stands = || world.observed.names.as_ref().is_some_and(|text| names::contains(text, service, &world.settings.cluster_domain));
+    let stands = || {
+        world.observed.names.as_ref().is_some_and(|text| names::contains(text, service, &world.settings.cluster_domain))
+    };
     match before {
         _ if steer => Steering::Steered,
         Steering::Steered if stands() => Steering::Steered,
@@ -239,7 +253,8 @@ fn is_as(held: &ServiceImport, wanted: &ServiceImport) -> bool {
         wanted.iter().flatten().all(|(k, v)| held.as_ref().and_then(|h| h.get(k)) == Some(v))
     };
     let (a, b) = (&held.metadata, &wanted.metadata);
-    let owned = b.owner_references.iter().flatten().all(|o| a.owner_references.iter().flatten().any(|h| h.uid == o.uid));
+    let owned =
+        b.owner_references.iter().flatten().all(|o| a.owner_references.iter().flatten().any(|h| h.uid == o.uid));
     held.spec == wanted.spec
         && own(&a.annotations) == own(&b.annotations)
         && holds(&a.annotations, &b.annotations)

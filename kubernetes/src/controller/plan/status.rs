@@ -33,7 +33,11 @@ pub(super) fn of_import(world: World<'_>, service: &ServiceKey, import: &Import)
 
 fn import_ready(import: &Import) -> Stated {
     if import.lingering {
-        return Stated::no(IMPORT_READY, "Lingering", "no cluster exports it any more; it stays until its plain name has left all caches");
+        return Stated::no(
+            IMPORT_READY,
+            "Lingering",
+            "no cluster exports it any more; it stays until its plain name has left all caches",
+        );
     }
     if let Some(trouble) = &import.trouble {
         return Stated::no(IMPORT_READY, "ListenersExhausted", trouble.clone());
@@ -91,14 +95,22 @@ fn export_states(
 fn valid(service: &ServiceKey, own: Option<&Backend>) -> Stated {
     match own.and_then(|b| b.service.as_ref()) {
         None => Stated::no(EXPORT_VALID, export_reason::NO_SERVICE, format!("there is no Service {service}")),
-        Some(s) if s.external_name => {
-            Stated::no(EXPORT_VALID, export_reason::INVALID_SERVICE_TYPE, "a Service of type ExternalName cannot be exported")
-        }
+        Some(s) if s.external_name => Stated::no(
+            EXPORT_VALID,
+            export_reason::INVALID_SERVICE_TYPE,
+            "a Service of type ExternalName cannot be exported",
+        ),
         Some(_) => Stated::yes(EXPORT_VALID, export_reason::VALID, ""),
     }
 }
 
-fn ready(world: World<'_>, service: &ServiceKey, valid: &Stated, own: Option<&Backend>, intent: Option<&Intent>) -> Stated {
+fn ready(
+    world: World<'_>,
+    service: &ServiceKey,
+    valid: &Stated,
+    own: Option<&Backend>,
+    intent: Option<&Intent>,
+) -> Stated {
     if !valid.holds {
         return Stated::no(EXPORT_READY, export_reason::FAILED, valid.message.clone());
     }
@@ -127,15 +139,19 @@ fn plain_name(world: World<'_>, service: &ServiceKey, import: Option<&Import>) -
     let name = format!("{}.{}", service.name(), service.namespace());
     match import.map(|i| (&i.verdict, i.name_stands)) {
         None => Stated::no(PLAIN_NAME, "Pending", "the service is not imported here yet"),
-        Some((Verdict::NotAsked, _)) => {
-            Stated::no(PLAIN_NAME, "OlderExportDecides", "an older export of the service does not ask for its plain name")
-        }
+        Some((Verdict::NotAsked, _)) => Stated::no(
+            PLAIN_NAME,
+            "OlderExportDecides",
+            "an older export of the service does not ask for its plain name",
+        ),
         Some((Verdict::Pending(why), _)) => Stated::no(PLAIN_NAME, "Pending", *why),
         Some((Verdict::Refused(reason, why), _)) => Stated::no(PLAIN_NAME, reason, why.clone()),
         Some((Verdict::Steer, stands)) => {
-            let written = world.observed.names.as_ref().is_some_and(|text| {
-                crate::coredns::names::contains(text, service, &world.settings.cluster_domain)
-            });
+            let written = world
+                .observed
+                .names
+                .as_ref()
+                .is_some_and(|text| crate::coredns::names::contains(text, service, &world.settings.cluster_domain));
             if stands && written {
                 Stated::yes(PLAIN_NAME, "Steered", format!("{name} leads to all exporting clusters"))
             } else {

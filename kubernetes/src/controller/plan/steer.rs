@@ -88,7 +88,10 @@ fn refusal(world: World<'_>, service: &ServiceKey, resolved: &Resolved) -> Optio
     }
     let local = world.snapshot.service(service)?.backends.get(&world.snapshot.local)?.service.as_ref()?;
     if local.headless || local.external_name {
-        return Some(("LocalServiceDiffers", "the Service of that name in this cluster is headless or an ExternalName".into()));
+        return Some((
+            "LocalServiceDiffers",
+            "the Service of that name in this cluster is headless or an ExternalName".into(),
+        ));
     }
     let exported = |port: u32, protocol| resolved.ports.iter().any(|p| (p.port, p.protocol()) == (port, protocol));
     let lost = local.ports.iter().find(|p| p.protocol() != Protocol::Tcp || !exported(p.port, p.protocol()))?;

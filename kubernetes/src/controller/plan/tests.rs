@@ -192,7 +192,8 @@ fn exported_labels_arrive_and_leave_but_cannot_steer_strait() {
     };
     bench.export_with("us-east", "ml/model", 10, &[("http", 80)], |_, e| {
         labels(e, &[("team", "ml"), (MANAGED_BY.0, "me")]);
-        e.annotations = [(LISTENERS_ANNOTATION.to_owned(), "{}".to_owned()), ("note".to_owned(), "x".to_owned())].into();
+        e.annotations =
+            [(LISTENERS_ANNOTATION.to_owned(), "{}".to_owned()), ("note".to_owned(), "x".to_owned())].into();
     });
     bench.settle();
     let meta = bench.observed.imports[&key("ml/model")].metadata.clone();
@@ -216,7 +217,10 @@ fn exhaustion_is_a_condition_and_takes_nothing_from_others() {
     bench.settle();
     assert_eq!(bench.observed.imports[&key("ml/a")].listeners(), before);
     let status = bench.observed.imports[&key("ml/b")].status.as_ref().unwrap();
-    assert_eq!((status.conditions[0].status.as_str(), status.conditions[0].reason.as_str()), ("False", "ListenersExhausted"));
+    assert_eq!(
+        (status.conditions[0].status.as_str(), status.conditions[0].reason.as_str()),
+        ("False", "ListenersExhausted")
+    );
     assert_eq!(bench.observed.derived[&derived_name(&key("ml/b"))].ports.len(), 1);
 }
 

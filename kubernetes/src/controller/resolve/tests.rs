@@ -18,8 +18,7 @@ fn side(cluster: &str, created: i64, ports: Vec<ServicePort>) -> Side {
 }
 
 fn merge(sides: &[Side]) -> Resolved {
-    let exporters: Vec<_> =
-        sides.iter().map(|s| Exporter { cluster: &s.0, export: &s.1, service: &s.2 }).collect();
+    let exporters: Vec<_> = sides.iter().map(|s| Exporter { cluster: &s.0, export: &s.1, service: &s.2 }).collect();
     resolve(&exporters).unwrap()
 }
 
@@ -57,7 +56,8 @@ fn the_oldest_decides_a_port_of_the_same_name_or_number() {
 
 #[test]
 fn an_unnamed_port_is_named_when_it_meets_another() {
-    let merged = merge(&[side("a", 1, vec![port("", Protocol::Tcp, 80)]), side("b", 2, vec![port("x", Protocol::Tcp, 81)])]);
+    let merged =
+        merge(&[side("a", 1, vec![port("", Protocol::Tcp, 80)]), side("b", 2, vec![port("x", Protocol::Tcp, 81)])]);
     let names: Vec<_> = merged.ports.iter().map(|p| p.name.as_str()).collect();
     assert_eq!(names, ["tcp-80", "x"]);
 }
@@ -103,8 +103,12 @@ fn each_property_is_the_oldests_and_its_difference_has_its_reason() {
 }
 
 fn any_port() -> impl Strategy<Value = ServicePort> {
-    ("[abc]?", 0..3_i32, 1..5_u32)
-        .prop_map(|(name, protocol, port)| ServicePort { name, protocol, port, app_protocol: String::new() })
+    ("[abc]?", 0..3_i32, 1..5_u32).prop_map(|(name, protocol, port)| ServicePort {
+        name,
+        protocol,
+        port,
+        app_protocol: String::new(),
+    })
 }
 
 proptest! {

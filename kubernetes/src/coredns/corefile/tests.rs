@@ -50,7 +50,10 @@ fn connect_default(text: &str) -> Result<String, CorefileError> {
 fn kubeadms_gets_an_import_and_a_stub_zone() {
     let after = connect_default(KUBEADM).unwrap();
     assert!(after.starts_with(".:53 {\n    # strait: begin (`strait coredns remove` takes this out)\n    import /etc/coredns/strait/*.conf\n    # strait: end\n    errors\n"), "{after}");
-    assert!(after.ends_with("clusterset.local:53 {\n    errors\n    cache 5\n    forward . 10.96.7.7\n}\n# strait: end\n"), "{after}");
+    assert!(
+        after.ends_with("clusterset.local:53 {\n    errors\n    cache 5\n    forward . 10.96.7.7\n}\n# strait: end\n"),
+        "{after}"
+    );
     assert!(connected(&after) && !connected(KUBEADM));
     assert!(reloads(KUBEADM) && !reloads(SEVERAL));
 }
@@ -88,7 +91,10 @@ fn what_cannot_be_connected_is_told() {
         connect_default(".:53 {\n    forward . 1.1.1.1\n}\n"),
         Err(CorefileError::NoKubernetes { domain: "cluster.local".into() })
     );
-    assert!(matches!(connect(KUBEADM, "example.org", "clusterset.local", "1"), Err(CorefileError::NoKubernetes { .. })));
+    assert!(matches!(
+        connect(KUBEADM, "example.org", "clusterset.local", "1"),
+        Err(CorefileError::NoKubernetes { .. })
+    ));
     let taken = format!("{KUBEADM}clusterset.local:53 {{\n    forward . 10.1.1.1\n}}\n");
     assert_eq!(connect_default(&taken), Err(CorefileError::ZoneTaken { zone: "clusterset.local".into(), line: 21 }));
     assert_eq!(connect_default(".:53 {\n    kubernetes cluster.local\n"), Err(CorefileError::Braces { line: 2 }));
@@ -98,7 +104,9 @@ fn what_cannot_be_connected_is_told() {
 
 #[test]
 fn keys_name_their_zone() {
-    for (key, zone) in [(".:53", "."), (".", "."), ("dns://Example.org.:1053", "example.org"), ("a.b", "a.b"), ("::1/128", "::1/128")] {
+    for (key, zone) in
+        [(".:53", "."), (".", "."), ("dns://Example.org.:1053", "example.org"), ("a.b", "a.b"), ("::1/128", "::1/128")]
+    {
         assert_eq!(zone_of(key), zone, "{key}");
     }
 }

@@ -243,4 +243,3 @@ impl Bench {
         status.conditions.iter().find(|c| c.type_ == type_).map(found).unwrap()
     }
 }
-

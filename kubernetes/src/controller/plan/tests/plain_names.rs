@@ -48,7 +48,10 @@ fn a_name_waits_for_ready_agents_and_is_marked_before_it_is_written() {
     assert!(steered(&bench));
     assert_eq!(condition(&bench), ("True".into(), "Steered".into()));
     let text = bench.observed.names.clone().unwrap();
-    assert!(text.contains(&format!("model.ml.svc.cluster.local {}.strait-system.svc.cluster.local", derived_name(&key(MODEL)))));
+    assert!(text.contains(&format!(
+        "model.ml.svc.cluster.local {}.strait-system.svc.cluster.local",
+        derived_name(&key(MODEL))
+    )));
 }
 
 #[test]
@@ -148,10 +151,8 @@ fn the_oldest_export_decides() {
 #[test]
 fn names_that_would_lose_something_are_refused() {
     type Edit = fn(&mut strait_catalog::ServiceRecord);
-    let cases: [(&str, Edit); 2] = [
-        ("HeadlessService", |s| s.headless = true),
-        ("PortNotTcp", |s| s.ports[0].protocol = 1),
-    ];
+    let cases: [(&str, Edit); 2] =
+        [("HeadlessService", |s| s.headless = true), ("PortNotTcp", |s| s.ports[0].protocol = 1)];
     for (reason, edit) in cases {
         let mut bench = Bench::new();
         bench.export_with("us-west", MODEL, 10, &[("http", 80)], |s, e| {

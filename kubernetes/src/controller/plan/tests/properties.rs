@@ -6,8 +6,18 @@ use super::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Export { cluster: usize, service: usize, created: i64, ports: Vec<u32>, plain: bool, headless: bool },
-    Unexport { cluster: usize, service: usize },
+    Export {
+        cluster: usize,
+        service: usize,
+        created: i64,
+        ports: Vec<u32>,
+        plain: bool,
+        headless: bool,
+    },
+    Unexport {
+        cluster: usize,
+        service: usize,
+    },
     Wait(u64),
     Restart,
     LoseAgents(bool),
@@ -65,7 +75,8 @@ fn invariants(bench: &Bench, before: &Observed) -> Result<(), TestCaseError> {
     for (name, derived) in &bench.observed.derived {
         for port in &derived.ports {
             prop_assert!(numbers.insert(port.listener), "listener {} leads to two services", port.listener);
-            let same = |p: &&crate::controller::observed::DerivedPort| (p.port, p.protocol) == (port.port, port.protocol);
+            let same =
+                |p: &&crate::controller::observed::DerivedPort| (p.port, p.protocol) == (port.port, port.protocol);
             if let Some(had) = before.derived.get(name).and_then(|d| d.ports.iter().find(same)) {
                 prop_assert_eq!(had.listener, port.listener, "a listener moved while in use");
             }
@@ -76,8 +87,14 @@ fn invariants(bench: &Bench, before: &Observed) -> Result<(), TestCaseError> {
         let service = key(&format!("ml/s{i}"));
         if names::contains(text, &service, "cluster.local") {
             let import = bench.observed.imports.get(&service);
-            prop_assert!(import.is_some_and(|i| i.steering() == Steering::Steered), "{service} is steered without a mark");
-            prop_assert!(bench.observed.derived.contains_key(&derived_name(&service)), "{service} is steered into nothing");
+            prop_assert!(
+                import.is_some_and(|i| i.steering() == Steering::Steered),
+                "{service} is steered without a mark"
+            );
+            prop_assert!(
+                bench.observed.derived.contains_key(&derived_name(&service)),
+                "{service} is steered into nothing"
+            );
         }
     }
     for (service, import) in &bench.observed.imports {
