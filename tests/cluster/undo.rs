@@ -52,7 +52,8 @@ pub fn each_alone(world: &mut World) -> Result<()> {
         let body = world.rig.in_pod("curl -sS -m 2 http://model-server.ml-production")?;
         Ok(body.contains("Model Server").then_some(()))
     })?;
-    world.rig.strait(&["leave", NEAR])?;
+    let staying = format!("{HOME},{FAR}");
+    world.rig.strait(&["leave", NEAR, "--from", &staying, "--linger", linger(world)])?;
     wait::until("us-east has left", Duration::from_secs(60), || {
         let gone = |c: &str| -> Result<bool> {
             Ok(!names(world, c, "clusterpeers")?.iter().any(|n| c == NEAR || n.ends_with(NEAR)))
@@ -70,12 +71,17 @@ pub fn each_alone(world: &mut World) -> Result<()> {
     Ok(())
 }
 
+/// How long `leave` waits for caches to forget plain names; nobody asks any more, so a short run does not wait it out.
+fn linger(world: &World) -> &'static str {
+    if world.full { "180s" } else { "5s" }
+}
+
 /// The rest, everywhere; then everything is as it was.
 pub fn all(world: &mut World) -> Result<()> {
     for cluster in [NEAR, FAR] {
         world.rig.strait(&["coredns", "remove", "--context", cluster])?;
     }
-    world.rig.strait(&["leave", HOME])?;
+    world.rig.strait(&["leave", HOME, "--linger", linger(world)])?;
     for cluster in [HOME, NEAR] {
         delete(world, cluster)?;
     }

@@ -113,8 +113,8 @@ async fn script(mut demo: Process) {
     assert_eq!(status.code(), Some(i32::from(too_slow(&phases[5]))), "{:#?}", demo.log.all());
 }
 
-/// Whether the black hole took too much, which is exit status 1. Only a build with debug assertions, on whatever machine it
-/// runs, may be that slow.
+/// Whether the black hole took too much, which is exit status 1. Only a build with debug assertions, on whatever
+/// machine it runs, may be that slow.
 fn too_slow(black_hole: &serde_json::Value) -> bool {
     let (failed, settled) = (black_hole["failed"].as_u64().unwrap(), black_hole["settled_ms"].as_f64().unwrap());
     let bad = failed > 20 || settled > 2_000.0;

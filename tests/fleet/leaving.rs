@@ -10,9 +10,9 @@ use crate::load::Load;
 use crate::world::World;
 use crate::{wait, web};
 
-const DELAY: Duration = Duration::from_secs(3);
+const DELAY: Duration = Duration::from_secs(5);
 /// Longer than the delay, shorter than what requests under way are then given.
-const SLOW_MS: u64 = 4_500;
+const SLOW_MS: u64 = 7_500;
 /// What the end itself may take on a busy machine.
 const SLACK: Duration = Duration::from_secs(8);
 
@@ -20,7 +20,7 @@ const SLACK: Duration = Duration::from_secs(8);
 async fn sigterm_loses_nothing_that_was_accepted() {
     let mut world = World::new(86, &["us-west", "us-east"]);
     world.populate().await;
-    let mut west = world.start_with("us-west", &["--drain-delay=3s", "--drain-timeout=20s"]);
+    let mut west = world.start_with("us-west", &["--drain-delay=5s", "--drain-timeout=20s"]);
     let east = world.start("us-east");
     west.sees("us-east", 2).await;
     east.sees("us-west", 2).await;
