@@ -162,6 +162,7 @@ fn sync_config(args: &AgentArgs, origin: Instant, identity: &Identity, source: &
     let (trust, age) = (identity.clone(), source.clone());
     SyncConfig {
         expected: source.expected(),
+        imports_expected: true,
         origin,
         source_age_ms: Box::new(move || age.age_ms()),
         on_peers: Box::new(move |peers| {
@@ -221,7 +222,7 @@ fn first_sync(
         }
         let wanted = published.load().number;
         drop(synced);
-        if binding.wait_for(|b| b.snapshot >= wanted && b.all).await.is_ok() {
+        if binding.wait_for(|b| b.covers(wanted)).await.is_ok() {
             drop(bound);
         }
     }));

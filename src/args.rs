@@ -207,8 +207,8 @@ mod tests {
             ("--workers", "-1", "--workers"),
             ("--dns-zone", "a..b", "not a domain name"),
         ] {
-            let mut args = vec!["--source", "kubernetes", "--cluster", "us-west"];
-            args.retain(|a| *a != flag);
+            let good = ["--source=kubernetes", "--cluster=us-west"];
+            let args: Vec<&str> = good.into_iter().filter(|a| !a.starts_with(flag)).collect();
             let error = parse(&[&args[..], &[&format!("{flag}={value}")]].concat()).unwrap_err();
             assert!(error.contains(flag) && error.contains(expected), "{flag} {value}: {error}");
         }

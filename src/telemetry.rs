@@ -39,6 +39,7 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
     let handle = PrometheusBuilder::new()
         .set_buckets(SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
+        .set_buckets_for_metric(Matcher::Full(strait_proxy::LATENCY_METRIC.into()), &strait_proxy::LATENCY_BUCKETS)?
         .install_recorder()?;
     describe();
     Ok(handle)

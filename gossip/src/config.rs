@@ -69,6 +69,9 @@ pub struct SyncConfig {
     /// The kinds of which the source sends a first full list; the catalog is synced when all have come. Empty means
     /// there is no source and the catalog counts as synced from the start.
     pub expected: BTreeSet<Kind>,
+    /// The source also sends a first full list of imports, without which a daemon would count as synced before it
+    /// knows where to listen.
+    pub imports_expected: bool,
     /// Zero of the daemon's monotonic clock in milliseconds, as used with [`strait_catalog::Freshness`]. All parts of
     /// the daemon must use the same instant.
     pub origin: Instant,
@@ -90,6 +93,7 @@ impl SyncConfig {
             daemon,
             leaf: false,
             expected: BTreeSet::new(),
+            imports_expected: false,
             origin: Instant::now(),
             source_age_ms: Box::new(|| 0),
             on_peers: Box::new(|_| ()),

@@ -79,6 +79,7 @@ pub fn start(config: SyncConfig, parts: SyncParts, tracker: &TaskTracker, stop: 
             daemon: config.daemon.clone(),
             leaf: config.leaf,
             expected: config.expected.clone(),
+            imports_expected: config.imports_expected,
             seed: config.seed,
             limits: Limits::default(),
         },

@@ -48,6 +48,7 @@ pub struct Engine {
     config: EngineConfig,
     catalog: Catalog,
     awaited: BTreeSet<Kind>,
+    imports_awaited: bool,
     rng: fastrand::Rng,
     links: BTreeMap<SessionId, Link>,
     tallies: Tallies,
@@ -64,13 +65,14 @@ impl Engine {
     /// An engine around a catalog that nobody else changes any more.
     #[must_use]
     pub fn new(config: EngineConfig, mut catalog: Catalog) -> Self {
-        if config.expected.is_empty() {
+        if config.expected.is_empty() && !config.imports_expected {
             catalog.mark_synced();
         }
         let mut tallies = Tallies::new(catalog.local().clone());
         tallies.rebuild(&catalog);
         Self {
             awaited: config.expected.clone(),
+            imports_awaited: config.imports_expected,
             rng: fastrand::Rng::with_seed(config.seed),
             config,
             catalog,
@@ -111,12 +113,13 @@ impl Engine {
             Input::Records(records) => self.observe(now_ms, records, None),
             Input::Relist { kind, revision, records } => {
                 self.observe(now_ms, records, Some((kind, revision)));
-                if self.awaited.remove(&kind) && self.awaited.is_empty() {
-                    self.synced(now_ms);
-                }
+                self.came(now_ms, |engine| engine.awaited.remove(&kind));
             }
             Input::Import(service, import) => self.catalog.set_import(service, import),
-            Input::Imports(imports) => self.catalog.set_imports(imports),
+            Input::Imports(imports) => {
+                self.catalog.set_imports(imports);
+                self.came(now_ms, |engine| std::mem::take(&mut engine.imports_awaited));
+            }
             Input::Peers(peers) => self.set_peers(peers),
         }
     }
@@ -142,6 +145,13 @@ impl Engine {
             None => self.catalog.observe(records, now_ms),
         };
         self.after_change(now_ms, &changed, None, urgent);
+    }
+
+    /// Notes a full list; `first` tells whether it was awaited. The last one of these makes the catalog synced.
+    fn came(&mut self, now_ms: u64, first: impl FnOnce(&mut Self) -> bool) {
+        if first(self) && self.awaited.is_empty() && !self.imports_awaited {
+            self.synced(now_ms);
+        }
     }
 
     /// The first full list of every kind is in: from here on the own records are offered to others.

@@ -89,6 +89,7 @@ async fn kubernetes(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> anyhow::Result<SourceView> {
+    strait_kubernetes::describe_metrics();
     let client = strait_kubernetes::client_for(None).await.context("no API server to watch")?;
     let config = strait_kubernetes::source::SourceConfig {
         cluster: args.cluster.clone(),

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use crate::daemon::Daemon;
 use crate::pods::CLUSTER;
 use crate::web;
-use crate::world::{Daemon, LIFE, World};
+use crate::world::{LIFE, World};
 
 const ALL: [&str; 3] = ["us-west", "us-east", "eu-west"];
 

@@ -6,9 +6,10 @@ use strait_catalog::{
     SlicePort, SliceRecord, Value, Version, ZoneCounts,
 };
 
+use crate::daemon::Daemon;
 use crate::peer::Player;
 use crate::pods::CLUSTER;
-use crate::world::{Daemon, PORT, SERVICE, World};
+use crate::world::{PORT, SERVICE, World};
 use crate::{wait, web};
 
 /// The cluster that is played.

@@ -15,6 +15,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 mod certificates;
+mod daemon;
 mod demo;
 mod faults;
 mod foreign;

@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 
+use crate::daemon::Daemon;
 use crate::process::skip;
 use crate::wait;
-use crate::world::{Daemon, World};
+use crate::world::World;
 
 const A: u16 = 1;
 const SOA: u16 = 6;

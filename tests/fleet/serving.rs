@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use crate::daemon::Daemon;
 use crate::pods::CLUSTER;
 use crate::process::{Process, skip};
 use crate::web;
-use crate::world::{Daemon, SERVICE, World};
+use crate::world::{SERVICE, World};
 
 async fn joined(net: u8, names: &[&'static str]) -> (World, Vec<Daemon>) {
     let mut world = World::new(net, names);

@@ -2,9 +2,10 @@
 
 use std::net::TcpListener;
 
+use crate::daemon::Daemon;
 use crate::process::Process;
 use crate::web;
-use crate::world::{Daemon, World};
+use crate::world::World;
 
 /// What a daemon says of its source in `/status`.
 async fn source_error(daemon: &Daemon) -> Option<String> {

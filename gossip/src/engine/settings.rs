@@ -34,6 +34,8 @@ pub struct EngineConfig {
     pub leaf: bool,
     /// See [`crate::SyncConfig::expected`].
     pub expected: BTreeSet<Kind>,
+    /// See [`crate::SyncConfig::imports_expected`].
+    pub imports_expected: bool,
     /// Seed of all jitter.
     pub seed: u64,
     /// Caps for each other cluster.

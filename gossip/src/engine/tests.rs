@@ -58,12 +58,36 @@ fn engine(of: &str, daemon: &str, leaf: bool, peers: &[&str]) -> Engine {
         daemon: DaemonId::new(daemon),
         leaf,
         expected: if leaf { BTreeSet::new() } else { KINDS.into() },
+        imports_expected: false,
         seed: 7,
         limits: Limits::default(),
     };
     let mut engine = Engine::new(config, Catalog::new(cluster(of)));
     engine.input(0, Input::Peers(peers.iter().map(|p| peer(p)).collect()));
     engine
+}
+
+#[test]
+fn imports_are_awaited_where_they_are_expected() {
+    let config = EngineConfig {
+        daemon: DaemonId::new("w1"),
+        leaf: false,
+        expected: [Kind::SERVICE].into(),
+        imports_expected: true,
+        seed: 7,
+        limits: Limits::default(),
+    };
+    let list = || Input::Relist { kind: Kind::SERVICE, revision: 1, records: Vec::new() };
+    let mut engine = Engine::new(config.clone(), Catalog::new(cluster("west")));
+    engine.input(0, list());
+    assert!(!engine.catalog().is_synced(), "it does not know yet where to listen");
+    engine.input(1, Input::Imports(Vec::new()));
+    assert!(engine.catalog().is_synced());
+    let mut engine = Engine::new(config, Catalog::new(cluster("west")));
+    engine.input(0, Input::Imports(Vec::new()));
+    assert!(!engine.catalog().is_synced());
+    engine.input(1, list());
+    assert!(engine.catalog().is_synced(), "in either order");
 }
 
 /// Lists every kind.

@@ -28,7 +28,14 @@ pub(super) struct Node {
 /// An engine as a daemon would make it.
 pub(super) fn engine_of(daemon: &DaemonId, seed: u64, catalog: Catalog) -> Engine {
     let expected = if catalog.clusters().next().is_some() { BTreeSet::new() } else { KINDS.into() };
-    let config = EngineConfig { daemon: daemon.clone(), leaf: false, expected, seed, limits: Limits::default() };
+    let config = EngineConfig {
+        daemon: daemon.clone(),
+        leaf: false,
+        expected,
+        imports_expected: false,
+        seed,
+        limits: Limits::default(),
+    };
     Engine::new(config, catalog)
 }
 

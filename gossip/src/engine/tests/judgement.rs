@@ -178,6 +178,7 @@ fn limits_refuse_the_surplus_and_keep_the_rest() {
         daemon: DaemonId::new("w"),
         leaf: false,
         expected: KINDS.into(),
+        imports_expected: false,
         seed: 1,
         limits: Limits { records: 3, record_bytes: 64, name_bytes: 16 },
     };
