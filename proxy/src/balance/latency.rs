@@ -7,6 +7,10 @@ const FADE_MS: f64 = 10_000.0;
 /// Fewer samples than this say nothing.
 const ENOUGH: f64 = 20.0;
 
+/// Slower by less than this is not slow, in milliseconds: other clusters are farther away than that, and a few
+/// milliseconds more are what a busy machine adds.
+const NOISE_MS: f64 = 20.0;
+
 /// A fading histogram of one place's latencies, and the 90th percentile from before the last failover.
 #[derive(Clone, Debug)]
 pub(super) struct LatencyWatch {
@@ -38,9 +42,9 @@ impl LatencyWatch {
         }
     }
 
-    /// True when the 90th percentile is more than twice what it was while things were steady.
+    /// True when the 90th percentile is more than twice what it was while things were steady, and not by noise.
     pub(super) fn slow(&self) -> bool {
-        matches!((self.p90(), self.settled_ms), (Some(now), Some(then)) if now > 2.0 * then)
+        matches!((self.p90(), self.settled_ms), (Some(now), Some(then)) if now > 2.0 * then && now > then + NOISE_MS)
     }
 
     fn p90(&self) -> Option<f64> {
@@ -72,6 +76,17 @@ mod tests {
         counts[10] += 1_000;
         watch.step(90_000, counts, false);
         assert!(!watch.slow());
+    }
+
+    #[test]
+    fn a_few_milliseconds_are_noise() {
+        let mut watch = LatencyWatch::default();
+        let mut counts = [0; BUCKETS];
+        counts[3] = 100;
+        watch.step(0, counts, true);
+        counts[7] = 400;
+        watch.step(30_000, counts, false);
+        assert!(!watch.slow(), "1.7 ms became 8.5 ms: five times, and nearer than any other cluster");
     }
 
     #[test]
