@@ -1,5 +1,5 @@
-//! What choosing the target of one request costs, by the number of endpoints. Goal: the same for any number, and
-//! without allocation.
+//! What choosing the target of one request costs, by the number of endpoints. Goal: no search, whatever the number, and
+//! no allocation.
 //!
 //! `cargo bench --bench pick`
 

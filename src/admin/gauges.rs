@@ -14,10 +14,6 @@ pub fn refresh(state: &AdminState) {
         "When the certificate in use ends, seconds since 1970; 0 without one"
     );
     metrics::describe_gauge!("strait_snapshot_number", "The number of the newest snapshot of this process");
-    metrics::describe_gauge!(
-        "strait_source_age_seconds",
-        "How old the own source's knowledge is; 0 while its watches live"
-    );
     let ready = state.readiness.state() == readiness::State::Ready;
     metrics::gauge!("strait_ready").set(f64::from(u8::from(ready)));
     let not_after = state.identity.borrow().not_after();
@@ -25,6 +21,4 @@ pub fn refresh(state: &AdminState) {
     metrics::gauge!("strait_certificate_expiry_timestamp_seconds").set(expiry.map_or(0.0, |d| d.as_secs_f64()));
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
     metrics::gauge!("strait_snapshot_number").set(state.published.load().number as f64);
-    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-    metrics::gauge!("strait_source_age_seconds").set(state.source.age_ms() as f64 / 1000.0);
 }

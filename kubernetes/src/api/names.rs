@@ -16,5 +16,3 @@ pub const LISTENERS_ANNOTATION: &str = "strait.dev/listeners";
 pub const LINGERING_ANNOTATION: &str = "strait.dev/lingering";
 /// On a ServiceExport: `"true"` steers the plain name `<service>.<namespace>` as well.
 pub const PLAIN_NAME_ANNOTATION: &str = "strait.dev/plain-name";
-/// On a ServiceExport: `"true"` asks for one derived Service for each exporting cluster.
-pub const PER_CLUSTER_ANNOTATION: &str = "strait.dev/per-cluster";
