@@ -45,13 +45,22 @@ pub(crate) fn images() -> Result<()> {
     load_images()
 }
 
+/// The images of the cluster tests: their tag, and the package whose program of the same name is all that is in them.
+const IMAGES: [(&str, &str); 2] = [("strait:dev", "strait"), ("strait-load:dev", "strait-load")];
+
 fn build() -> Result<()> {
     headline("release binaries");
-    check(cargo().args(["build", "--release", "--package", "strait", "--bin", "strait", "--package", "strait-load"]))
+    let mut command = cargo();
+    command.args(["build", "--release"]);
+    for (_, program) in IMAGES {
+        // Each by name: one `--bin` leaves out the programs of every other package.
+        command.args(["--package", program, "--bin", program]);
+    }
+    check(&mut command)
 }
 
 fn load_images() -> Result<()> {
-    for (tag, program) in [("strait:dev", "strait"), ("strait-load:dev", "strait-load")] {
+    for (tag, program) in IMAGES {
         check(rig().args(["image", tag]).arg(stripped(program)?))?;
     }
     Ok(())
