@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
@@ -13,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::backend::Pod;
 use super::layout::{self, NAMESPACE, POD_PORT, PORT, SERVICE, SITES, Site};
-use super::relay::{Mode, Relay};
+use super::relay::{Alarm, Mode, Relay};
 use crate::agent::Agent;
 use crate::args::{AgentArgs, Source};
 use crate::file_source::{Document, EndpointEntry, PeerEntry, PortEntry, ServiceEntry};
@@ -51,9 +52,10 @@ impl Fleet {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
+        let alarm = Arc::new(Alarm::start().context("the relays' clock")?);
         for site in &SITES {
             fleet.certificates(site)?;
-            fleet.start_relays(site)?;
+            fleet.start_relays(site, &alarm)?;
             fleet.start_pods(site.name)?;
         }
         for site in &SITES {
@@ -81,10 +83,10 @@ impl Fleet {
         Ok(())
     }
 
-    fn start_relays(&mut self, site: &'static Site) -> anyhow::Result<()> {
+    fn start_relays(&mut self, site: &'static Site, alarm: &Arc<Alarm>) -> anyhow::Result<()> {
         for other in SITES.iter().filter(|o| o.name != site.name) {
             let (from, distance) = (site.relay_to(other), layout::round_trip(site.name, other.name));
-            let relay = Relay::start(from, other.gateway(), distance, &self.tasks, self.stop.clone())
+            let relay = Relay::start(from, other.gateway(), distance, alarm.clone(), &self.tasks, self.stop.clone())
                 .with_context(|| format!("relay {} to {} at {from}", site.name, other.name))?;
             self.relays.insert((site.name, other.name), relay);
         }

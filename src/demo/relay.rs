@@ -4,16 +4,20 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+mod alarm;
+
+pub use alarm::Alarm;
 
 /// What the path does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +55,7 @@ const IN_FLIGHT: usize = 256;
 const CHUNK: usize = 16 * 1024;
 
 impl Relay {
-    /// Listens at `from` and carries to `to`; `round_trip` is the whole distance there and back.
+    /// Listens at `from` and carries to `to`; `round_trip` is the whole distance there and back, kept by `alarm`.
     ///
     /// # Errors
     /// When the address cannot be bound.
@@ -59,13 +63,15 @@ impl Relay {
         from: SocketAddr,
         to: SocketAddr,
         round_trip: Duration,
+        alarm: Arc<Alarm>,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> io::Result<Self> {
         let listener = bind(from)?;
         let (mode, modes) = watch::channel(Mode::Carry);
         let counters = Arc::new(Counters::default());
-        let path = Path { to, one_way: round_trip / 2, modes, counters: counters.clone(), tasks: tasks.clone(), stop };
+        let path =
+            Path { to, one_way: round_trip / 2, alarm, modes, counters: counters.clone(), tasks: tasks.clone(), stop };
         tasks.spawn(accept(listener, from, path));
         Ok(Self { mode, counters })
     }
@@ -94,6 +100,7 @@ fn bind(at: SocketAddr) -> io::Result<TcpListener> {
 struct Path {
     to: SocketAddr,
     one_way: Duration,
+    alarm: Arc<Alarm>,
     modes: watch::Receiver<Mode>,
     counters: Arc<Counters>,
     tasks: TaskTracker,
@@ -147,7 +154,7 @@ impl Path {
     async fn both_ways(&self, near: TcpStream) {
         self.swallowing().await;
         // The handshake of a connection over that distance costs one round trip before the first byte.
-        tokio::time::sleep(self.one_way * 2).await;
+        self.alarm.wait_until(Instant::now() + self.one_way * 2).await;
         self.swallowing().await;
         let Ok(socket) = TcpSocket::new_v4() else { return };
         let Ok(far) = socket.connect(self.to).await else { return };
@@ -164,7 +171,7 @@ impl Path {
     }
 
     /// Carries one direction: read now, write when it is due.
-    async fn one_way(&self, mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp::OwnedWriteHalf) {
+    async fn one_way(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
         let (sender, mut due) = mpsc::channel::<(Instant, Bytes)>(IN_FLIGHT);
         let read = async move {
             let mut buffer = BytesMut::with_capacity(CHUNK);
@@ -178,7 +185,7 @@ impl Path {
         };
         let write = async {
             while let Some((at, chunk)) = due.recv().await {
-                sleep_until(at).await;
+                self.alarm.wait_until(at).await;
                 self.swallowing().await;
                 self.counters.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
                 if to.write_all(&chunk).await.is_err() {
@@ -186,7 +193,7 @@ impl Path {
                 }
             }
             // An orderly end travels as slowly as data does.
-            tokio::time::sleep(self.one_way).await;
+            self.alarm.wait_until(Instant::now() + self.one_way).await;
             let _ = to.shutdown().await;
         };
         tokio::join!(read, write);

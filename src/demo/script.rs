@@ -56,7 +56,7 @@ impl<'a> Script<'a> {
     }
 
     async fn scale_to_zero(&mut self) -> anyhow::Result<()> {
-        let phase = self.begin("scale-to-zero", others(), crossings());
+        let phase = self.begin("scale-to-zero", others(), farthest());
         self.fleet.scale_to_zero(HOME)?;
         pause(CALM * 2).await;
         self.end(phase, |_, r| others().iter().any(|c| r.all.served.contains_key(*c))).await;
@@ -64,7 +64,7 @@ impl<'a> Script<'a> {
     }
 
     async fn restore(&mut self) -> anyhow::Result<()> {
-        let phase = self.begin("restore", vec![HOME], crossings());
+        let phase = self.begin("restore", vec![HOME], farthest());
         self.fleet.scale_back(HOME)?;
         self.until_all_from_home().await;
         self.end(phase, |_, r| r.all.served.contains_key(HOME)).await;
@@ -72,7 +72,7 @@ impl<'a> Script<'a> {
     }
 
     async fn crash(&mut self) -> anyhow::Result<()> {
-        let phase = self.begin("crash", others(), crossings());
+        let phase = self.begin("crash", others(), farthest());
         self.fleet.stop_pods(HOME);
         pause(CRASH).await;
         self.fleet.start_pods(HOME)?;
@@ -82,7 +82,7 @@ impl<'a> Script<'a> {
     }
 
     async fn refused_gateway(&mut self) -> anyhow::Result<()> {
-        let mut phase = self.begin("refused-gateway", vec![], crossings());
+        let mut phase = self.begin("refused-gateway", vec![], farthest());
         self.fleet.scale_to_zero(HOME)?;
         pause(CALM).await;
         let hit = self.fault_at_serving(&mut phase, Mode::Refuse);
@@ -92,7 +92,7 @@ impl<'a> Script<'a> {
     }
 
     async fn black_hole(&mut self) {
-        let mut phase = self.begin("black-hole", vec![], crossings());
+        let mut phase = self.begin("black-hole", vec![], farthest());
         self.fleet.heal();
         self.until_two_serve().await;
         pause(CALM).await;
@@ -102,7 +102,7 @@ impl<'a> Script<'a> {
     }
 
     async fn heal(&mut self) -> anyhow::Result<()> {
-        let phase = self.begin("heal", vec![HOME], crossings());
+        let phase = self.begin("heal", vec![HOME], farthest());
         self.fleet.heal();
         self.fleet.scale_back(HOME)?;
         self.until_all_from_home().await;
@@ -159,9 +159,9 @@ fn others() -> Vec<&'static str> {
     SITES.iter().map(|s| s.name).filter(|n| *n != HOME).collect()
 }
 
-/// What distance may add to a good answer while clusters fail: it crosses one path in vain and the other for good.
-fn crossings() -> Duration {
-    others().into_iter().map(|c| layout::round_trip(HOME, c)).sum()
+/// What distance adds to a good answer from elsewhere: the round trip to the farthest of the others.
+fn farthest() -> Duration {
+    others().into_iter().map(|c| layout::round_trip(HOME, c)).max().unwrap_or_default()
 }
 
 fn refused(fleet: &Fleet, hit: &str) -> u64 {

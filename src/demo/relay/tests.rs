@@ -32,7 +32,7 @@ async fn it_carries_late_refuses_and_swallows() {
     let to = echo(&tasks, &stop).await;
     let from = free();
     let distance = Duration::from_millis(40);
-    let relay = Relay::start(from, to, distance, &tasks, stop.clone()).unwrap();
+    let relay = Relay::start(from, to, distance, Arc::new(Alarm::start().unwrap()), &tasks, stop.clone()).unwrap();
     let patience = Duration::from_secs(20);
 
     let mut stream = TcpStream::connect(from).await.unwrap();
