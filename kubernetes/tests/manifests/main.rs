@@ -181,7 +181,7 @@ fn versions(crd: &Value) {
 
 #[test]
 fn the_sample_asks_for_its_plain_name() {
-    let all = read("samples/model-server/model-server.yaml");
+    let all = read("samples/model-server.yaml");
     let export = find(&all, "ServiceExport", "model-server");
     assert_eq!(export["metadata"]["annotations"][strait_kubernetes::api::PLAIN_NAME_ANNOTATION], "true");
     let container = &pod(&all, "Deployment", "model-server")["containers"][0];
@@ -229,7 +229,7 @@ fn the_overlays_build() {
         assert!(all.iter().all(|o| !kinds.contains(&o["kind"].as_str().unwrap())));
         let names = find(&all, "Role", "strait-controller-names");
         assert_eq!(names["metadata"]["namespace"], "kube-system");
-        let sample = build(&kubectl, &format!("samples/clusters/{cluster}"));
+        let sample = build(&kubectl, &format!("sample-fleet/{cluster}"));
         assert_eq!(find(&sample, "Deployment", "model-server")["spec"]["replicas"], replicas);
     }
 }
