@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use strait_catalog::{Catalog, Published};
 use strait_dns::{DnsConfig, DnsHandle, DnsServer};
 use strait_gossip::{DaemonId, SyncConfig, SyncHandle, SyncParts};
-use strait_identity::{Identity, IdentityFiles, IdentityState, IdentityWatcher, PeerBundle, SpiffeId};
+use strait_identity::{Identity, IdentityFiles, IdentityState, IdentityWatcher, PeerBundle, PeerRole, Shown, SpiffeId};
 use strait_proxy::{Proxy, ProxyConfig};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -189,10 +189,11 @@ fn start_proxy(
     identity: &Identity,
     sync: &SyncHandle,
 ) -> anyhow::Result<Proxy> {
-    let sync = sync.clone();
+    let (sync, judge) = (sync.clone(), identity.clone());
     let on_sync = Arc::new(move |stream: tokio_rustls::server::TlsStream<tokio::net::TcpStream>, peer| {
         let address = stream.get_ref().0.peer_addr().ok();
-        sync.accept(stream, peer, address);
+        let (judge, shown) = (judge.clone(), Shown::on(stream.get_ref().1, PeerRole::Client));
+        sync.accept(stream, peer, address, async move { judge.distrusted(&shown).await });
     });
     let mut config = ProxyConfig::new(published.clone(), identity.clone(), on_sync);
     config.gateways = vec![args.gateway_listen];

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use strait_catalog::{ClusterId, Published};
+use strait_identity::PeerError;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -42,13 +43,19 @@ pub struct SyncHandle {
 impl SyncHandle {
     /// Takes over a TLS stream that the gateway accepted with ALPN `strait-sync/1`. `peer` is the cluster that the
     /// peer's certificate proved, `address` is for status only. May be called from any thread; it never blocks. The
-    /// session runs on the control task's runtime, while the socket stays with the runtime that accepted it.
-    pub fn accept<S>(&self, stream: S, peer: ClusterId, address: Option<SocketAddr>)
-    where
+    /// session runs on the control task's runtime, while the socket stays with the runtime that accepted it. It ends
+    /// when `distrusted` says why the peer would no longer be let in.
+    pub fn accept<S>(
+        &self,
+        stream: S,
+        peer: ClusterId,
+        address: Option<SocketAddr>,
+        distrusted: impl Future<Output = PeerError> + Send + 'static,
+    ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let peer = PeerInfo { cluster: peer, direction: Direction::Accepted };
-        let session = session::run(stream, self.ids.next(), peer, address, self.events.clone());
+        let session = session::run(stream, self.ids.next(), peer, address, distrusted, self.events.clone());
         self.tracker.spawn_on(session, &self.runtime);
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use strait_catalog::ClusterId;
+use strait_identity::PeerError;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
@@ -34,6 +35,9 @@ pub(crate) enum SessionError {
     /// The other side does not read.
     #[error("the other side took no data for {} s", WRITE_LIMIT.as_secs())]
     Stalled,
+    /// It would no longer be let in.
+    #[error("no longer trusted: {0}")]
+    Distrusted(#[from] PeerError),
 }
 
 impl SessionError {
@@ -67,12 +71,13 @@ impl SessionIds {
     }
 }
 
-/// Runs one session until either side ends it. `Up` comes before anything else and `Down` last.
+/// Runs one session until either side ends it, or `distrusted` resolves. `Up` comes before anything else and `Down` last.
 pub(crate) async fn run<S>(
     stream: S,
     id: SessionId,
     peer: PeerInfo,
     address: Option<SocketAddr>,
+    distrusted: impl Future<Output = PeerError> + Send,
     events: mpsc::Sender<Event>,
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin,
@@ -86,6 +91,7 @@ pub(crate) async fn run<S>(
     let ended = tokio::select! {
         ended = read_frames(reader, id, &events) => ended,
         ended = write_frames(writer, frames, &events) => ended,
+        error = distrusted => Err(error.into()),
     };
     // The control task may be gone already; then nobody needs to know.
     let _ = events.send(Event::Down { id, error: ended.err() }).await;
@@ -145,6 +151,8 @@ mod tests {
     use crate::frame::{Body, Heads, MAX_FRAME};
     use crate::status::Direction;
 
+    use std::future::pending;
+
     fn peer() -> PeerInfo {
         PeerInfo { cluster: ClusterId::parse("east").unwrap(), direction: Direction::Accepted }
     }
@@ -156,7 +164,7 @@ mod tests {
     async fn outcome(bytes: &[u8]) -> (usize, Option<String>) {
         let (near, mut far) = tokio::io::duplex(1 << 16);
         let (events, mut told) = mpsc::channel(64);
-        let session = tokio::spawn(run(near, SessionId(1), peer(), None, events));
+        let session = tokio::spawn(run(near, SessionId(1), peer(), None, pending(), events));
         far.write_all(bytes).await.unwrap();
         far.shutdown().await.unwrap();
         let (mut frames, mut error, mut open) = (0, None, None);
@@ -190,7 +198,7 @@ mod tests {
     async fn a_peer_that_does_not_read_is_given_up() {
         let (near, far) = tokio::io::duplex(16);
         let (events, mut told) = mpsc::channel(64);
-        let session = tokio::spawn(run(near, SessionId(1), peer(), None, events));
+        let session = tokio::spawn(run(near, SessionId(1), peer(), None, pending(), events));
         let Some(Event::Up { outbox, .. }) = told.recv().await else { panic!() };
         outbox.send(Bytes::from(vec![0; 100])).await.unwrap();
         let Some(Event::Down { error, .. }) = told.recv().await else { panic!() };
@@ -203,7 +211,7 @@ mod tests {
     async fn dropping_the_outbox_ends_the_session_after_what_was_sent() {
         let (near, mut far) = tokio::io::duplex(1 << 16);
         let (events, mut told) = mpsc::channel(64);
-        let session = tokio::spawn(run(near, SessionId(1), peer(), None, events));
+        let session = tokio::spawn(run(near, SessionId(1), peer(), None, pending(), events));
         let Some(Event::Up { outbox, .. }) = told.recv().await else { panic!() };
         outbox.send(heads().to_wire()).await.unwrap();
         drop(outbox);
@@ -212,5 +220,16 @@ mod tests {
         assert_eq!(all, heads().to_wire());
         session.await.unwrap();
         drop(told);
+    }
+
+    #[tokio::test]
+    async fn it_ends_with_the_trust_in_the_peer() {
+        let (near, _far) = tokio::io::duplex(64);
+        let (events, mut told) = mpsc::channel(8);
+        let gone = async { PeerError::UnknownCluster { cluster: ClusterId::parse("east").unwrap() } };
+        run(near, SessionId(1), peer(), None, gone, events).await;
+        assert!(matches!(told.recv().await, Some(Event::Up { .. })));
+        let Some(Event::Down { error: Some(error), .. }) = told.recv().await else { panic!("no end") };
+        assert!(error.to_string().starts_with("no longer trusted: "), "{error}");
     }
 }

@@ -26,6 +26,7 @@ mod material;
 mod moment;
 mod peer;
 mod pem;
+mod recheck;
 #[cfg(test)]
 mod testing;
 mod tls;
@@ -40,6 +41,7 @@ pub use id::{IdError, SpiffeId, TrustDomain};
 pub use material::{Material, MaterialError, MaterialPem};
 pub use peer::{explain, peer_certificate, peer_cluster, peer_error};
 pub use pem::PemError;
+pub use recheck::Shown;
 pub use tls::{Identity, NotReady, provider};
 pub use trust::{BundleError, BundleProblem, PeerBundle, RootsStatus, TrustChange, TrustStore};
 pub use verify::{PeerError, PeerRole};

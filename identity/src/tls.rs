@@ -15,7 +15,7 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::version::TLS13;
-use rustls::{ClientConfig, CommonState, ServerConfig, SignatureScheme, SupportedProtocolVersion};
+use rustls::{ClientConfig, ServerConfig, SignatureScheme, SupportedProtocolVersion};
 use strait_catalog::ClusterId;
 use tokio::sync::watch;
 
@@ -23,9 +23,9 @@ use crate::alpn::{Alpn, protocol_ids};
 use crate::certificate::LeafCertificate;
 use crate::id::SpiffeId;
 use crate::material::Material;
-use crate::moment::{from_unix, to_unix};
+use crate::moment::from_unix;
 use crate::trust::TrustStore;
-use crate::verify::{PeerError, PeerRole, PeerVerifier, Presented, verify_peer};
+use crate::verify::PeerVerifier;
 
 /// TLS 1.3 alone: both ends are this program, so nothing older has to be served, and in 1.2 certificates would
 /// cross the network in the clear.
@@ -107,7 +107,7 @@ impl Identity {
     }
 
     /// A number that rises whenever the certificate or any root changes. On a change, new connections already use
-    /// the new state; whoever holds old ones asks [`Self::recheck_peer`] whether to keep them.
+    /// the new state; whoever holds old ones asks [`Self::recheck`] whether to keep them.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
@@ -163,20 +163,6 @@ impl Identity {
     pub fn server_name(to: &ClusterId) -> ServerName<'static> {
         // A second label keeps a cluster called "10" from being read as an address.
         ServerName::try_from(format!("{to}.strait")).expect("two DNS labels are a DNS name")
-    }
-
-    /// Decides again about the peer of an open connection, by today's roots and time. Expiry and removed trust do
-    /// not end connections by themselves; this is how their owner notices.
-    ///
-    /// # Errors
-    /// [`PeerError`] when a new handshake with the same certificates would be refused.
-    pub fn recheck_peer(&self, connection: &CommonState, role: PeerRole) -> Result<ClusterId, PeerError> {
-        let shown = connection.peer_certificates().unwrap_or_default();
-        let (leaf, intermediates) = shown.split_first().ok_or(PeerError::Unauthenticated)?;
-        let algorithms = provider().signature_verification_algorithms;
-        let presented = Presented { leaf, intermediates, role };
-        let peer = verify_peer(&self.0.trust.load(), &algorithms, presented, None, to_unix(self.now()))?;
-        Ok(peer.id.cluster)
     }
 
     fn verifier(&self, expected: Option<ClusterId>) -> Arc<PeerVerifier> {

@@ -276,8 +276,14 @@ impl Control {
         }
     }
 
-    /// One log line for each new trouble with a cluster; repetitions only at debug level.
+    /// One log line for each new trouble with a cluster; repetitions, and the end of one session among several, only at
+    /// debug level.
     fn fault(&mut self, cluster: &ClusterId, address: Option<SocketAddr>, error: &str) {
+        let stands = |s: &Session| s.cluster == *cluster && s.greeted && s.outbox.is_some();
+        if self.sessions.values().any(stands) {
+            tracing::debug!(%cluster, ?address, error, "one of several sync sessions is missing");
+            return;
+        }
         let known = self.errors.insert(cluster.clone(), error.to_owned());
         if known.as_deref() == Some(error) {
             tracing::debug!(%cluster, ?address, error, "no sync session");

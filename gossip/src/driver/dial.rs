@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use socket2::{SockRef, TcpKeepalive};
 use strait_catalog::{ClusterId, Published};
-use strait_identity::{Alpn, Identity};
+use strait_identity::{Alpn, Identity, PeerRole, Shown};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -213,7 +213,9 @@ impl Task {
         let id = self.dialing.ids.next();
         *held(&self.session) = Some(id);
         let peer = PeerInfo { cluster: self.cluster().clone(), direction: Direction::Dialled };
-        session::run(stream, id, peer, Some(address), self.dialing.events.clone()).await;
+        let (identity, shown) = (self.dialing.identity.clone(), Shown::on(stream.get_ref().1, PeerRole::Server));
+        let distrusted = identity.distrusted(&shown);
+        session::run(stream, id, peer, Some(address), distrusted, self.dialing.events.clone()).await;
     }
 
     /// The addresses known for the target, each with whether it is worth trying first.

@@ -10,7 +10,9 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::*;
 use crate::peer::{explain, peer_cluster, peer_error};
+use crate::recheck::Shown;
 use crate::testing::{Forge, TestCluster, cluster};
+use crate::verify::{PeerError, PeerRole};
 
 type Sides = (ClientConnection, ServerConnection);
 
@@ -221,17 +223,34 @@ fn removed_roots_refuse_new_handshakes_and_old_ones_can_be_rechecked() {
     let config = west.identity.client_config(&cluster("us-east"), &[Alpn::Sync]).unwrap();
     let gateway = east.identity.server_config();
     let (client, server) = shake(Arc::clone(&config), Arc::clone(&gateway), "us-east").unwrap();
-    assert_eq!(east.identity.recheck_peer(&server, PeerRole::Client), Ok(cluster("us-west")));
-    assert_eq!(west.identity.recheck_peer(&client, PeerRole::Server), Ok(cluster("us-east")));
+    let (server, client) = (Shown::on(&server, PeerRole::Client), Shown::on(&client, PeerRole::Server));
+    assert_eq!(east.identity.recheck(&server), Ok(cluster("us-west")));
+    assert_eq!(west.identity.recheck(&client), Ok(cluster("us-east")));
 
     let generation = *east.identity.changes().borrow();
     east.trusts(&[]);
     assert!(*east.identity.changes().borrow() > generation);
     let unknown = PeerError::UnknownCluster { cluster: cluster("us-west") };
-    assert_eq!(east.identity.recheck_peer(&server, PeerRole::Client), Err(unknown.clone()));
+    assert_eq!(east.identity.recheck(&server), Err(unknown.clone()));
     let refused = shake(config, gateway, "us-east").unwrap_err();
     assert!(matches!(refused, Refused::ByServer(_)));
     assert_eq!(refused.reason(), unknown);
+}
+
+#[tokio::test]
+async fn whoever_holds_a_connection_hears_of_removed_roots() {
+    let (west, east) = pair();
+    let config = west.identity.client_config(&cluster("us-east"), &[Alpn::Sync]).unwrap();
+    let (_, server) = shake(config, east.identity.server_config(), "us-east").unwrap();
+    let shown = Shown::on(&server, PeerRole::Client);
+    let mut distrusted = Box::pin(east.identity.distrusted(&shown));
+    tokio::select! {
+        biased;
+        error = &mut distrusted => panic!("{error}"),
+        () = tokio::task::yield_now() => {}
+    }
+    east.trusts(&[]);
+    assert_eq!(distrusted.await, PeerError::UnknownCluster { cluster: cluster("us-west") });
 }
 
 #[test]

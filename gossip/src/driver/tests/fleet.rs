@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use strait_catalog::{Catalog, ClusterId, Input, Kind, Peer, Published};
 use strait_identity::{
-    Alpn, CertificateAuthority, Identity, Material, MaterialPem, PeerBundle, SpiffeId, TrustDomain, peer_cluster,
+    Alpn, CertificateAuthority, Identity, Material, MaterialPem, PeerBundle, PeerRole, Shown, SpiffeId, TrustDomain,
+    peer_cluster,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -153,7 +154,8 @@ async fn serve(listener: TcpListener, identity: Identity, handle: SyncHandle, st
         let handshake = tokio::time::timeout(Duration::from_secs(5), acceptor.accept(stream));
         if let Ok(Ok(stream)) = handshake.await {
             let peer = peer_cluster(stream.get_ref().1).unwrap();
-            handle.accept(stream, peer, Some(address));
+            let (identity, shown) = (identity.clone(), Shown::on(stream.get_ref().1, PeerRole::Client));
+            handle.accept(stream, peer, Some(address), async move { identity.distrusted(&shown).await });
         }
     }
 }
