@@ -30,8 +30,8 @@ pub use driver::Balancer;
 pub use pick::{Choice, TargetRef, pick, pick_local_only};
 #[doc(hidden)]
 pub use sample::sample_route;
-pub use spill::{ClusterInput, Settings, Shares, Spill};
-pub use status::{ClusterStatus, EndpointState, EndpointStatus, ServiceStatus};
+pub use spill::{ClusterInput, Hold, Settings, Shares, Spill};
+pub use status::{ClusterStatus, EndpointState, EndpointStatus, ReturnStatus, ServiceStatus};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

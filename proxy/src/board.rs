@@ -19,6 +19,15 @@ pub enum Use {
     Gateway,
 }
 
+impl std::fmt::Display for Use {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Import(purpose) => write!(f, "{}:{}", purpose.service, purpose.port),
+            Self::Gateway => f.write_str("gateway"),
+        }
+    }
+}
+
 /// How one worker stands with one listener.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]

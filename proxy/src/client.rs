@@ -17,7 +17,7 @@ use tokio::sync::watch;
 mod clock;
 mod detect;
 
-use crate::door::Door;
+use crate::door::{Door, Standing};
 use crate::exec::LocalExec;
 use crate::hygiene::Trace;
 use crate::plan::Speech;
@@ -127,7 +127,8 @@ async fn http1(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientI
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
     // In a drain every answer says `Connection: close`, and idle connections wait for the stop.
-    attend(&worker, &visit, pin!(conn), None, |conn| conn.graceful_shutdown()).await;
+    let over = || door.standing(&worker) == Standing::Gone;
+    attend(&worker, &visit, pin!(conn), None, over, |conn| conn.graceful_shutdown()).await;
 }
 
 async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientIo) {
@@ -144,7 +145,8 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientI
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))
         .serve_connection(TokioIo::new(io.without_clock()), service);
-    attend(&worker, &visit, pin!(conn), Some(DRAIN_GOAWAY), |conn| conn.graceful_shutdown()).await;
+    let over = || door.standing(&worker) != Standing::Open;
+    attend(&worker, &visit, pin!(conn), Some(DRAIN_GOAWAY), over, |conn| conn.graceful_shutdown()).await;
 }
 
 async fn answer(
@@ -156,13 +158,14 @@ async fn answer(
     Ok(serve(&worker, &door, &visit, request).await)
 }
 
-/// Drives a connection, asks it to end when the phase or its clock says so (`on_drain` after the start of a drain,
-/// else only at the stop), and cuts it when a head does not come to its end.
+/// Drives a connection, asks it to end when the phase (`on_drain` after the start of a drain, else only at the stop), its
+/// clock or `over` says so, and cuts it when a head does not come to its end.
 async fn attend<C: Future>(
     worker: &Worker,
     visit: &Visit,
     mut conn: Pin<&mut C>,
     on_drain: Option<Duration>,
+    over: impl Fn() -> bool,
     polite: impl Fn(Pin<&mut C>),
 ) {
     let timeouts = &worker.shared.timeouts;
@@ -189,7 +192,7 @@ async fn attend<C: Future>(
                     worker.metrics.slow_heads.increment(1);
                     return;
                 }
-                Some(Overdue::Idle) if !asked => {
+                overdue if !asked && (overdue.is_some() || over()) => {
                     polite(conn.as_mut());
                     asked = true;
                 }

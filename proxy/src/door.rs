@@ -24,6 +24,18 @@ pub(crate) struct Door {
 /// A table and what it says of the service.
 type Known = (Arc<RouteTable>, Option<Arc<ServiceRoute>>);
 
+/// Whether a listener's service is there to stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is.
+    Open,
+    /// Its last export was taken back. Requests are served while caches remember its name; connections end with their
+    /// next answer, so that clients ask for the name again.
+    Lingering,
+    /// It is no more.
+    Gone,
+}
+
 impl Door {
     pub(crate) fn new(purpose: &Purpose, worker: &Worker) -> Self {
         let key = purpose.key();
@@ -31,6 +43,15 @@ impl Door {
         let host = format!("{}.{}", key.service.name(), key.service.namespace());
         let host = HeaderValue::try_from(host).expect("two DNS labels and a dot");
         Self { key, speech: purpose.speech, metrics, host, known: RefCell::default() }
+    }
+
+    /// By the newest route.
+    pub(crate) fn standing(&self, worker: &Rc<Worker>) -> Standing {
+        match self.route(worker) {
+            Some(route) if route.lingering => Standing::Lingering,
+            Some(_) => Standing::Open,
+            None => Standing::Gone,
+        }
     }
 
     /// The newest route; looked up once a table, not once a request.

@@ -18,6 +18,9 @@ const PAUSE: Duration = Duration::from_millis(60);
 /// How long a replay waits for room in the budget, and how often it looks.
 const FOR_ROOM: Duration = Duration::from_millis(500);
 const LOOK_FOR_ROOM: Duration = Duration::from_millis(10);
+/// How long a request without any place to go is held by a daemon that has just started: the first sync with another
+/// cluster takes a handshake and an exchange over its distance.
+const FOR_NEWS: Duration = Duration::from_millis(1_500);
 
 /// Where a request may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +65,13 @@ pub(crate) async fn exchange(
         // Exports and endpoints change while a request waits: it goes by what is known now.
         let renewed = held_since.and_then(|_| worker.shared.routes.load().get(&route.key).cloned());
         let current = renewed.as_deref().unwrap_or(route);
-        let Some(choice) = choose(worker, current, scope, &tried) else { return Err(lost) };
+        let Some(choice) = choose(worker, current, scope, &tried) else {
+            // Right after the start others have not told yet what they have.
+            if scope == Scope::Anywhere && worker.shared.is_new() && pause(&mut held_since, FOR_NEWS).await {
+                continue;
+            }
+            return Err(lost);
+        };
         if request.notes.upgrade.is_some() && matches!(choice.target, TargetRef::Gateway { .. }) {
             return Err(Lost { kind: Kind::NoUpgrade, ..lost });
         }

@@ -51,7 +51,7 @@ mod socket;
 mod tunnel;
 mod worker;
 
-pub use balance::{ClusterStatus, EndpointState, EndpointStatus, ServiceStatus};
+pub use balance::{ClusterStatus, EndpointState, EndpointStatus, Hold, ReturnStatus, ServiceStatus};
 pub use board::{Bound, ListenerView, Socket, Use};
 pub use config::{Limits, OnSync, ProxyConfig, Timeouts};
 pub use metrics::{LATENCY_BUCKETS, LATENCY_METRIC};

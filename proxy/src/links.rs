@@ -20,9 +20,11 @@ mod backoff;
 mod choose;
 mod dial;
 mod line;
+mod news;
 mod pulse;
 
 pub(crate) use line::{Line, Seat};
+pub(crate) use news::News;
 pub(crate) use pulse::{Pulse, Watched};
 
 use crate::health::{Outcome, Slot, Target};
@@ -80,6 +82,7 @@ impl Links {
             let keep = choose::named(snapshot, cluster, address);
             if !keep {
                 link.stop.cancel();
+                self.shared.news.forget(cluster, address);
             }
             keep
         });
@@ -223,6 +226,7 @@ impl Link {
                 self.failed_dials.set(0);
                 self.slot.connected(shared.now_ms());
                 tracing::debug!(cluster = %self.cluster, address = %self.address, rtt = ?dialled.rtt, "link is up");
+                shared.news.reached(&self.cluster, &self.address);
                 self.adopt(dialled);
                 self.news.notify_waiters();
                 None
@@ -233,7 +237,7 @@ impl Link {
                 self.metrics.dial_failed(error.label());
                 if let Some(outcome) = error.outcome() {
                     self.slot.record(outcome, shared.now_ms());
-                    log_failure(&self.cluster, &self.address, failures, &error);
+                    shared.news.failed(&self.cluster, &self.address, error.label(), &error.to_string());
                 }
                 self.news.notify_waiters();
                 Some(backoff::wait(failures, fastrand::f64()))
@@ -258,13 +262,12 @@ impl Link {
         let began = Instant::now();
         let mut death = pin!(self.death(&line, allowed));
         let mut old = pin!(tokio::time::sleep(self.shared.timeouts.link_age.mul_f64(0.9 + 0.2 * fastrand::f64())));
-        let mut vacated = pin!(line.vacated());
         let dead = loop {
             tokio::select! {
                 biased;
                 _ = &mut driver => break false,
                 () = &mut death => break true,
-                () = &mut vacated => break false,
+                () = line.vacated() => break false,
                 () = &mut old, if !line.is_old() => {
                     line.grow_old();
                     self.look.notify_one();
@@ -281,7 +284,7 @@ impl Link {
             // GOAWAY ends a connection for new streams; those it still carries are watched to their end.
             tokio::select! {
                 biased;
-                () = &mut vacated => {}
+                () = line.vacated() => {}
                 () = &mut death => {}
             }
         }
@@ -310,12 +313,5 @@ impl Link {
             self.news.notify_waiters();
             tracing::info!(cluster = %self.cluster, gateway = %self.address, "the link is back");
         }
-    }
-}
-
-/// The first failure and every tenth are worth a line; the state itself stands in status and metrics.
-fn log_failure(cluster: &ClusterId, address: &str, failures: u32, error: &dial::DialError) {
-    if failures == 1 || failures.is_multiple_of(10) {
-        tracing::warn!(%cluster, gateway = %address, failures, %error, "gateway cannot be reached");
     }
 }

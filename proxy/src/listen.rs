@@ -25,6 +25,21 @@ struct Listener {
     leaving: Option<Instant>,
 }
 
+impl Listener {
+    /// One line for a listener that cannot be bound, however often it is tried, and one when it can.
+    fn tell(&self, address: SocketAddr, failed_before: bool) {
+        match &self.socket {
+            Socket::Failed(error) if !failed_before => {
+                tracing::warn!(%address, usage = %self.usage, error, "listener cannot be bound; it is tried again every second");
+            }
+            Socket::Bound if failed_before => {
+                tracing::info!(%address, usage = %self.usage, "listener is bound now");
+            }
+            _ => {}
+        }
+    }
+}
+
 /// One worker's listeners.
 #[derive(Default)]
 pub(crate) struct Listeners {
@@ -41,7 +56,11 @@ impl Listeners {
         door: impl Fn(&Use) -> OnAccept,
     ) {
         let now = Instant::now();
+        let mut failed = Vec::new();
         self.open.retain(|address, listener| {
+            if matches!(listener.socket, Socket::Failed(_)) {
+                failed.push(*address);
+            }
             let keep = match wanted.get(address) {
                 Some(usage) if *usage == listener.usage => {
                     listener.leaving = None;
@@ -61,7 +80,9 @@ impl Listeners {
         });
         for (address, usage) in wanted {
             if !self.open.contains_key(address) {
-                self.open.insert(*address, open(*address, usage, door(usage)));
+                let listener = open(*address, usage, door(usage));
+                listener.tell(*address, failed.contains(address));
+                self.open.insert(*address, listener);
             }
         }
     }
@@ -87,12 +108,20 @@ fn open(address: SocketAddr, usage: &Use, on: OnAccept) -> Listener {
             tokio::task::spawn_local(accept(listener, stop.clone(), on));
             Socket::Bound
         }
-        Err(error) => {
-            tracing::warn!(%address, ?usage, %error, "listener cannot be bound; it is tried again every second");
-            Socket::Failed(error.to_string())
-        }
+        Err(error) => Socket::Failed(format!("{}: {error}", cause(&error))),
     };
     Listener { usage: usage.clone(), socket, stop, leaving: None }
+}
+
+/// What an error of `bind` most likely means.
+fn cause(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+    match error.kind() {
+        AddrInUse => "another process has the port",
+        AddrNotAvailable => "the address is not this machine's",
+        PermissionDenied => "ports below 1024 need a privilege",
+        _ => "the kernel refuses",
+    }
 }
 
 /// Accepts until told to stop, then empties the queue: connections that a closing `SO_REUSEPORT` socket has not

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use crate::attempt::{Held, Reply};
 use crate::body::{Finish, ResponseBody};
 use crate::client::{Busy, Visit};
-use crate::door::Door;
+use crate::door::{Door, Standing};
 use crate::exchange::{Lost, Scope, exchange};
 use crate::failure::{Asker, Kind, answer, is_grpc};
 use crate::hygiene::{SERVED_BY, clean_request, clean_response};
@@ -75,7 +75,8 @@ pub(crate) async fn serve(
             answer(kind, grpc, Asker::Client).map(ResponseBody::Own)
         }
     };
-    if worker.leaving() && version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    let ends = worker.leaving() || door.standing(worker) != Standing::Open;
+    if ends && version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -1,7 +1,7 @@
 //! What all workers share: the configuration, the registry of slots, the routes, the phase.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use strait_catalog::{ClusterId, Published};
@@ -11,7 +11,11 @@ use tokio::sync::watch;
 use crate::board::Board;
 use crate::config::{Limits, OnSync, ProxyConfig, Timeouts};
 use crate::health::Registry;
+use crate::links::News;
 use crate::route::RouteTable;
+
+/// So long after the start of the daemon other clusters may not have told it anything yet.
+const NEW_FOR: Duration = Duration::from_secs(10);
 
 /// How far the end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     pub(crate) routes: Arc<ArcSwap<RouteTable>>,
     pub(crate) board: Board,
+    /// What the log was told of gateways.
+    pub(crate) news: News,
     pub(crate) phase: watch::Sender<Phase>,
     /// This process's own random number, to spread daemons over gateways.
     pub(crate) seed: u64,
@@ -61,10 +67,16 @@ impl Shared {
             registry,
             routes,
             board: Board::new(workers),
+            news: News::default(),
             phase: watch::Sender::new(Phase::Running),
             seed: fastrand::u64(..),
             origin: config.origin,
         }
+    }
+
+    /// True while what the daemon does not know may be what it has not been told yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.origin.elapsed() < NEW_FOR
     }
 
     /// Milliseconds on the daemon's monotonic clock.

@@ -137,7 +137,8 @@ pub(crate) async fn work(index: usize, shared: Arc<Shared>) {
 fn reconcile(index: usize, worker: &Rc<Worker>, listeners: &mut Listeners) -> bool {
     let shared = &worker.shared;
     let snapshot = shared.published.load();
-    let (imports, clashes) = plan(&snapshot);
+    // What is bound before the first lists are through would be asked for services whose endpoints are not known yet.
+    let (imports, clashes) = if snapshot.synced { plan(&snapshot) } else { Default::default() };
     for (address, purpose) in clashes {
         tracing::warn!(%address, service = %purpose.service, port = purpose.port,
             "two imported ports ask for one listener; this one does not get it");

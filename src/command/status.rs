@@ -120,15 +120,36 @@ fn services(out: &mut String, status: &Status) {
             let share =
                 share(&status.proxy, name, cluster).map_or_else(String::new, |s| format!("  {:>5.1} %", s * 100.0));
             let private = if backend.exported { "" } else { "  not exported" };
-            let _ = writeln!(out, "  {cluster:<14} {:>4} of {:<4} ready{share}{private}", backend.ready, backend.total);
+            let back = if *cluster == status.cluster { coming_back(&status.proxy, name) } else { String::new() };
+            let _ = writeln!(
+                out,
+                "  {cluster:<14} {:>4} of {:<4} ready{share}{private}{back}",
+                backend.ready, backend.total
+            );
         }
     }
 }
 
+/// The service's first port, as the proxy sees it.
+fn route<'p>(proxy: &'p serde_json::Value, service: &str) -> Option<&'p serde_json::Value> {
+    let routes = proxy.get("services")?.as_array()?;
+    routes.iter().find(|r| r.get("service").and_then(|s| s.as_str()) == Some(service))
+}
+
+/// Where the own cluster's share is going while it returns, and what holds it.
+fn coming_back(proxy: &serde_json::Value, service: &str) -> String {
+    let back = route(proxy, service).and_then(|r| r.get("coming_back"));
+    let Some(target) = back.and_then(|b| b.get("target")?.as_f64()) else { return String::new() };
+    let held = match back.and_then(|b| b.get("hold")?.as_str()) {
+        Some("errors") => ", held: it answers worse than the others",
+        Some(_) => ", held: it is slower than before",
+        None => "",
+    };
+    format!("  returning to {:.0} %{held}", target * 100.0)
+}
+
 /// What share of the service's requests goes to that cluster from this node, by its first port.
 fn share(proxy: &serde_json::Value, service: &str, cluster: &str) -> Option<f64> {
-    let routes = proxy.get("services")?.as_array()?;
-    let route = routes.iter().find(|r| r.get("service").and_then(|s| s.as_str()) == Some(service))?;
-    let clusters = route.get("clusters")?.as_array()?;
+    let clusters = route(proxy, service)?.get("clusters")?.as_array()?;
     clusters.iter().find(|c| c.get("cluster").and_then(|c| c.as_str()) == Some(cluster))?.get("share")?.as_f64()
 }

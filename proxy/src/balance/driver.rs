@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::latency::LatencyWatch;
 use super::spill::{ClusterInput, Settings, Shares, Spill};
+use super::status::ReturnStatus;
 use crate::health::Registry;
 use crate::route::{Builder, ChooseGateways, Class, ClusterRoute, RouteKey, RouteTable, ServiceRoute, TRICKLE, Totals};
 
@@ -247,6 +248,14 @@ fn publish(route: &ServiceRoute, inputs: &[ClusterInput], totals: &[Totals], sha
     route.shed_above.store(if shares.panic { limit as u32 } else { u32::MAX }, Ordering::Relaxed);
 
     let own = route.local().map_or(0.0, |_| shares.shares()[0]);
+    let coming_back = (own < shares.target - 0.005).then_some(ReturnStatus {
+        target: shares.target,
+        hold: shares.hold,
+        failovers: shares.failovers,
+    });
+    if route.coming_back.load().as_deref() != coming_back.as_ref() {
+        route.coming_back.store(coming_back.map(Arc::new));
+    }
     let measured = inputs.iter().zip(totals).zip(shares.reference());
     for (at, (cluster, ((input, totals), reference))) in route.clusters.iter().zip(measured).enumerate() {
         cluster.place.set_capacity(input.healthy as f32, *reference as f32);

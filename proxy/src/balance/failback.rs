@@ -16,6 +16,9 @@ const INITIAL_MS: u64 = 30_000;
 const TRICKLE_BELOW: f64 = 0.05;
 const TRICKLE_EVERY_MS: u64 = 1_000;
 const REMEMBERED: usize = 16;
+/// Between two steps at most this much of the ramp passes, in milliseconds: a longer gap means that the own cluster was
+/// not asked in between, not that it recovered.
+const LONGEST_STEP_MS: u64 = 2_000;
 
 /// The applied share and what shaped it.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +37,7 @@ impl Failback {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
     pub(super) fn step(&mut self, now_ms: u64, target: f64, hold: bool, settings: &Settings) -> f64 {
         let born = *self.born_ms.get_or_insert(now_ms);
-        let gone = now_ms.saturating_sub(self.last_ms);
+        let gone = now_ms.saturating_sub(self.last_ms).min(LONGEST_STEP_MS);
         self.last_ms = now_ms;
         let Some(applied) = self.applied else {
             if target > 0.0 || now_ms.saturating_sub(born) >= INITIAL_MS {

@@ -44,7 +44,7 @@ pub fn sample_route(pods: u32) -> Result<Arc<ServiceRoute>, NameError> {
             id,
         });
     }
-    let route = ServiceRoute::new(key, clusters, Arc::default());
+    let route = ServiceRoute::new(key, clusters, Arc::default(), false);
     route.shares.publish(&[0.7, 0.2, 0.1], &[0, 1, 2]);
     Ok(Arc::new(route))
 }

@@ -76,6 +76,16 @@ pub struct ClusterInput {
     pub slow: bool,
 }
 
+/// Why a returning cluster is not given more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hold {
+    /// More of its answers are bad than of the others'.
+    Errors,
+    /// It is much slower than it was before the failover.
+    Slow,
+}
+
 /// What a tick decides. Positions are those of the inputs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shares {
@@ -89,6 +99,8 @@ pub struct Shares {
     pub trickle: bool,
     /// a*: what the own cluster could take.
     pub target: f64,
+    /// What keeps the own cluster from getting more than it has.
+    pub hold: Option<Hold>,
     /// The share still moves by itself.
     pub moving: bool,
     /// Failovers remembered of the last ten minutes.
@@ -156,7 +168,9 @@ impl Spill {
         let phi = self.settings.overprovision;
         let rho = |s: &Side| if s.mark > 0.0 { (s.healthy / s.mark).min(1.0) } else { 0.0 };
         let target = local.map_or(0.0, |at| (phi * rho(&sides[at])).min(1.0));
-        let applied = self.failback.step(now_ms, target, holds(inputs), &self.settings);
+        // A cluster that takes its export back has not failed: its share is what it was when it exports again.
+        let hold = holds(inputs);
+        let applied = local.map_or(0.0, |_| self.failback.step(now_ms, target, hold.is_some(), &self.settings));
 
         let mut shares = Shares {
             share: [0.0; MAX_CLUSTERS],
@@ -166,7 +180,8 @@ impl Spill {
             panic: panics(inputs, &sides, phi),
             trickle: self.failback.trickle(now_ms, target),
             target,
-            moving: self.failback.rising(target) || !self.marks_settled(inputs, &sides),
+            hold: hold.filter(|_| applied < target),
+            moving: local.is_some() && self.failback.rising(target) || !self.marks_settled(inputs, &sides),
             failovers: self.failback.failovers(),
         };
         self.place(&mut shares, inputs, &sides, local, applied, demand);
@@ -268,7 +283,7 @@ fn sane(value: f64) -> f64 {
 }
 
 /// The own cluster answers worse than the others, or much slower than it used to: do not send it more yet.
-fn holds(inputs: &[ClusterInput]) -> bool {
+fn holds(inputs: &[ClusterInput]) -> Option<Hold> {
     let ratio = |(good, bad): (u32, u32)| (good + bad >= 20).then(|| f64::from(bad) / f64::from(good + bad));
     let sum = |mine: bool| {
         inputs.iter().filter(|i| i.local == mine).fold((0, 0), |(good, bad), i| (good + i.answers.0, bad + i.answers.1))
@@ -277,7 +292,8 @@ fn holds(inputs: &[ClusterInput]) -> bool {
         (Some(here), Some(there)) => here > there + ERROR_MARGIN,
         _ => false,
     };
-    worse || inputs.iter().any(|i| i.local && i.slow)
+    let slow = inputs.iter().any(|i| i.local && i.slow);
+    worse.then_some(Hold::Errors).or_else(|| slow.then_some(Hold::Slow))
 }
 
 /// Σ min(1, φρ) < ½ although there is something.

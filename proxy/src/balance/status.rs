@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use strait_catalog::{ClusterId, ServiceKey};
 
+use super::spill::Hold;
 use crate::health::Usable;
 use crate::route::{Address, Candidate, Class, ClusterRoute, RouteTable, ServiceRoute};
 
@@ -74,6 +75,17 @@ pub struct ClusterStatus {
     pub endpoints: Vec<EndpointStatus>,
 }
 
+/// The own cluster's way back after a failover.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ReturnStatus {
+    /// The share that it could take now, 0–1.
+    pub target: f64,
+    /// Why it is not given more at the moment.
+    pub hold: Option<Hold>,
+    /// Failovers of the last ten minutes; each one before the last has doubled the time of the return.
+    pub failovers: usize,
+}
+
 /// One port of one service.
 #[derive(Clone, Debug, Serialize)]
 pub struct ServiceStatus {
@@ -87,6 +99,8 @@ pub struct ServiceStatus {
     pub in_flight: u32,
     /// Requests in flight that other clusters sent here.
     pub inbound: u32,
+    /// Set while the own cluster gets less than it could take.
+    pub coming_back: Option<ReturnStatus>,
     /// The clusters, the own one first.
     pub clusters: Vec<ClusterStatus>,
 }
@@ -111,6 +125,7 @@ impl ServiceRoute {
             panic: self.in_panic(),
             in_flight: self.in_flight(),
             inbound: self.inbound.in_flight(),
+            coming_back: self.coming_back.load().as_deref().copied(),
             clusters: self.clusters.iter().zip(self.shares()).map(|(c, share)| cluster(c, share, now_ms)).collect(),
         }
     }

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -71,13 +70,11 @@ impl H2cPods {
 
     async fn watch(self: Rc<Self>, to: SocketAddr, line: Rc<Line>, mut driver: Driver) {
         let pulse = line.pulse().clone();
-        let mut flat = pin!(pulse.flatline(SILENCE));
-        let mut idle = pin!(unused(&line));
         tokio::select! {
             biased;
             _ = &mut driver => {}
-            () = &mut flat => line.kill(),
-            () = &mut idle => {}
+            () = pulse.flatline(SILENCE) => line.kill(),
+            () = unused(&line) => {}
         }
         // A driver that is dropped lets its streams end.
         line.retire();
@@ -85,7 +82,7 @@ impl H2cPods {
         tokio::select! {
             biased;
             () = line.vacated() => {}
-            () = &mut flat => line.kill(),
+            () = pulse.flatline(SILENCE) => line.kill(),
         }
     }
 

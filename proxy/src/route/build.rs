@@ -234,7 +234,7 @@ impl Builder {
             clusters.truncate(MAX_CLUSTERS);
         }
         let inbound = old.map(|o| o.inbound.clone()).unwrap_or_default();
-        ServiceRoute::new(key, clusters, inbound)
+        ServiceRoute::new(key, clusters, inbound, view.import.as_ref().is_some_and(|i| i.lingering))
     }
 
     fn cluster(

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use arc_swap::ArcSwapOption;
 use strait_catalog::{ClusterId, Freshness};
 
 use super::load::LoadReport;
 use super::place::Place;
 use super::shares::ShareCells;
 use super::table::RouteKey;
-use crate::balance::AliasTable;
+use crate::balance::{AliasTable, ReturnStatus};
 use crate::health::{ClusterNumber, Link, Slot, Usable};
 
 /// What the catalog allows a target to be used for, best first.
@@ -169,25 +170,31 @@ pub struct ServiceRoute {
     pub key: RouteKey,
     /// The clusters that have the port, at most [`MAX_CLUSTERS`](super::MAX_CLUSTERS).
     pub clusters: Box<[ClusterRoute]>,
+    /// No cluster exports it any more and its name is fading from caches: connections are asked to end.
+    pub lingering: bool,
     /// What is counted of requests that other clusters sent through this cluster's gateways.
     pub inbound: Arc<Place>,
     pub(crate) shares: ShareCells,
     /// A bit for each cluster that wants one request out of turn.
     pub(crate) due: AtomicU32,
     pub(crate) panic: AtomicBool,
+    /// How far the own cluster is on its way back, for status.
+    pub(crate) coming_back: ArcSwapOption<ReturnStatus>,
     /// Above this many requests in flight the route sheds; `u32::MAX` when it does not.
     pub(crate) shed_above: AtomicU32,
 }
 
 impl ServiceRoute {
-    pub(crate) fn new(key: RouteKey, clusters: Vec<ClusterRoute>, inbound: Arc<Place>) -> Self {
+    pub(crate) fn new(key: RouteKey, clusters: Vec<ClusterRoute>, inbound: Arc<Place>, lingering: bool) -> Self {
         Self {
             key,
+            lingering,
             shares: ShareCells::new(clusters.len()),
             clusters: clusters.into(),
             inbound,
             due: AtomicU32::new(0),
             panic: AtomicBool::new(false),
+            coming_back: ArcSwapOption::empty(),
             shed_above: AtomicU32::new(u32::MAX),
         }
     }

@@ -1,6 +1,7 @@
 //! The data plane over real loopback sockets: real pods, real gateways, real mTLS.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+mod changes;
 mod client;
 mod failover;
 mod gateway;

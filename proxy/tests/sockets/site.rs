@@ -156,6 +156,15 @@ impl Site {
 
     /// The import with its listener.
     pub fn import(&self, app_protocol: &str) {
+        self.set_import(app_protocol, false);
+    }
+
+    /// The import after its last export was taken back.
+    pub fn linger(&self) {
+        self.set_import("", true);
+    }
+
+    fn set_import(&self, app_protocol: &str, lingering: bool) {
         let port = ImportPort {
             name: String::new(),
             protocol: Protocol::Tcp,
@@ -163,7 +172,7 @@ impl Site {
             app_protocol: app_protocol.into(),
             listener: Some(self.door()),
         };
-        let import = Import { ports: vec![port], ..Import::default() };
+        let import = Import { ports: vec![port], lingering, ..Import::default() };
         self.catalog.lock().unwrap().0.set_import(service(), Some(import));
     }
 

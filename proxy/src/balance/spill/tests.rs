@@ -309,3 +309,24 @@ fn the_initial_fill_has_no_ramp() {
     quiet.tick(0, &three(0.0, 0.0), 0.0);
     assert!(quiet.tick(40_000, &three(10.0, 10.0), 0.0).shares()[0] < 0.01, "also when nothing was looked at between");
 }
+
+#[test]
+fn taking_the_export_back_is_no_failover() {
+    let mut spill = Spill::default();
+    let all = three(10.0, 10.0);
+    assert!(close(spill.tick(0, &all, 1.0).shares()[0], 1.0));
+    let without = spill.tick(TICK, &all[1..], 1.0);
+    assert!(close(without.shares().iter().sum(), 1.0) && !without.moving, "{without:?}");
+    let again = spill.tick(60_000, &all, 1.0);
+    assert!(close(again.shares()[0], 1.0) && again.failovers == 0, "{again:?}");
+}
+
+#[test]
+fn a_ramp_does_not_go_on_while_the_own_cluster_is_not_asked() {
+    let (mut spill, up, down) = (Spill::default(), three(10.0, 10.0), three(0.0, 10.0));
+    spill.tick(0, &up, 0.0);
+    spill.tick(TICK, &down, 0.0);
+    spill.tick(2 * TICK, &up, 0.0);
+    spill.tick(3 * TICK, &up[1..], 0.0);
+    assert!(spill.tick(60_000, &up, 0.0).shares()[0] < 0.1);
+}
