@@ -14,9 +14,14 @@ use crate::args::{LogFormat, Logging};
 const SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// Starts logging to standard error, at the level `otherwise` when none was asked for. A filter that does not parse falls back to `info` and says so.
+/// What the client library says of each single attempt; our own watches tell the same once.
+const QUIET: &str = "kube_client=off";
+
+/// Starts logging to standard error, at the level `otherwise` when none was asked for. A filter that does not parse falls
+/// back to `info` and says so.
 pub fn logging(args: &Logging, otherwise: &str) {
-    let wanted = args.log.as_deref().unwrap_or(otherwise);
+    let otherwise = format!("{otherwise},{QUIET}");
+    let wanted = args.log.as_deref().unwrap_or(&otherwise);
     let parsed = EnvFilter::try_new(wanted);
     let bad = parsed.as_ref().err().map(ToString::to_string);
     let filter = parsed.unwrap_or_else(|_| EnvFilter::new("info"));

@@ -102,7 +102,7 @@ pub fn coredns_install(world: &mut World) -> Result<()> {
 /// The model server of every cluster, with the replicas of this run.
 pub fn samples(world: &mut World) -> Result<()> {
     for cluster in CLUSTERS {
-        let manifests = world.rig.kubectl(cluster, &["kustomize", &format!("deploy/samples/clusters/{cluster}")])?;
+        let manifests = world.rig.kubectl(cluster, &["kustomize", &format!("deploy/sample-fleet/{cluster}")])?;
         world.rig.apply(cluster, &with_replicas(&manifests, world.replicas(cluster)))?;
     }
     for cluster in CLUSTERS {
@@ -148,17 +148,21 @@ pub fn service_after_join(world: &mut World) -> Result<()> {
 pub fn clients(world: &mut World) -> Result<()> {
     world.rig.apply(HOME, &format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {}}}\n", clients::NAMESPACE))?;
     world.rig.apply(HOME, SHELL)?;
-    // Until CoreDNS has the rewrite the plain name leads past Strait to the local Service, and a kept connection stays.
-    wait::until("the plain name leads to Strait", Duration::from_secs(180), || {
-        let said = world.rig.in_pod(&format!("curl -si -m 2 {}", clients::PLAIN)).unwrap_or_default();
-        Ok(said.contains("x-strait-served-by").then_some(()))
-    })?;
+    plain_name_steered(world)?;
     world.clients = clients::all(&world.rig);
     clients::start(&world.rig, &world.clients)?;
     for client in &world.clients {
         client.wait_answered(Duration::from_secs(120))?;
     }
     Ok(())
+}
+
+/// Until CoreDNS has the rewrite the plain name leads past Strait to the local Service, and a kept connection stays there.
+pub fn plain_name_steered(world: &World) -> Result<()> {
+    wait::until("the plain name leads to Strait", Duration::from_secs(180), || {
+        let said = world.rig.in_pod(&format!("curl -si -m 2 {}", clients::PLAIN)).unwrap_or_default();
+        Ok(said.contains("x-strait-served-by").then_some(()))
+    })
 }
 
 /// Names, uids and restarts of the agents in every cluster.

@@ -3,13 +3,14 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::exports::listeners;
 use super::{Expected, Served, observe, seconds};
 use crate::clients::NODE;
 use crate::setup::{agent_pods, items};
 use crate::world::{FAR, HOME, NEAR, World};
 
-/// DNS, gateway, admin, and the first listeners.
-const PORTS: &str = "15053 15443 15020 20000 20001 20002";
+/// DNS, gateway, admin. The listeners of the model server come on top.
+const PORTS: &str = "15053 15443 15020";
 
 /// No agent restarts and no client notices.
 pub fn garbage(world: &mut World) -> Result<()> {
@@ -17,12 +18,16 @@ pub fn garbage(world: &mut World) -> Result<()> {
     let before = agent_pods(world)?;
     let expected = Expected { model: Served::Finally(&[HOME]), tally: Served::Always(&[NEAR, FAR]) };
     let watch = seconds(world, 5, 20);
-    // Nothing listens on some of these, and those that listen hang up: nc's own result says nothing.
+    let listeners: Vec<String> =
+        listeners(world)?.as_object().into_iter().flat_map(|m| m.values()).map(Value::to_string).collect();
+    ensure!(!listeners.is_empty(), "the model server has no listener to send garbage to");
+    // Whoever listens hangs up: nc's own result says nothing.
     let script = format!(
-        "for round in 1 2 3; do for p in {PORTS}; do \
+        "for round in 1 2 3; do for p in {PORTS} {listeners}; do \
          head -c 100000 /dev/urandom | timeout 2 nc -w 1 {address} $p >/dev/null 2>&1; \
          printf 'GET / HTTP/1.1\\r\\nHost: a\\r\\nContent-Length: 5\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n' | timeout 2 nc -w 1 {address} $p >/dev/null 2>&1; \
-         done; for n in 1 12 40 512 1400; do head -c $n /dev/urandom | timeout 1 nc -u -w 1 {address} 15053 >/dev/null 2>&1; done; done; true"
+         done; for n in 1 12 40 512 1400; do head -c $n /dev/urandom | timeout 1 nc -u -w 1 {address} 15053 >/dev/null 2>&1; done; done; true",
+        listeners = listeners.join(" ")
     );
     observe(world, "garbage", expected, watch, |world| world.rig.in_pod(&script).map(drop))?;
     let after = agent_pods(world)?;

@@ -41,19 +41,24 @@ pub fn scale_back(world: &mut World) -> Result<()> {
     observe(world, "scale-back", expected, watch, |world| {
         scale(world, HOME, world.replicas(HOME))?;
         wait_scaled(world, HOME)?;
-        home_again(world)
+        home_again(world, &[HOME], longest_ramp(world))
     })
 }
 
-/// Waits until every answer of three seconds came from home. The way back is a ramp of half a minute, doubled by every
-/// failover of the last ten minutes up to five minutes.
-pub fn home_again(world: &World) -> Result<()> {
-    wait::until("every answer from home", Duration::from_secs(330), || {
+/// The way back is a ramp of half a minute (5 s in a short run), doubled by every failover of the last ten minutes, up to
+/// ten times as long; and some seconds for the first requests and the last.
+fn longest_ramp(world: &World) -> Duration {
+    seconds(world, 60, 330)
+}
+
+/// Waits until every answer of three seconds came from one of these.
+pub fn home_again(world: &World, places: &[&str], limit: Duration) -> Result<()> {
+    wait::until("every answer from home", limit, || {
         let now = now_us();
         let window = Window { from_us: now.saturating_sub(3_000_000), to_us: now };
         for client in world.clients.iter().filter(|c| c.is_model()) {
             let samples = client.samples(window)?;
-            if samples.is_empty() || samples.iter().any(|s| s.is_ok() && s.served_by != HOME) {
+            if samples.is_empty() || samples.iter().any(|s| s.is_ok() && !places.contains(&s.served_by.as_str())) {
                 return Ok(None);
             }
         }
@@ -67,7 +72,8 @@ pub fn scale_to_a_tenth(world: &mut World) -> Result<()> {
     let watch = seconds(world, 20, 30);
     observe(world, "scale-to-a-tenth", expected, watch, |world| scale(world, HOME, world.replicas(HOME).div_ceil(10)))?;
     scale(world, HOME, world.replicas(HOME))?;
-    wait_scaled(world, HOME)
+    wait_scaled(world, HOME)?;
+    home_again(world, &[HOME], longest_ramp(world))
 }
 
 /// The same death in us-east, while it serves the clients at home.
