@@ -12,17 +12,26 @@ use crate::run::{self, cargo, check, headline, rig};
 /// Tells the test binary `off` (say nothing), or `required` (without a rig it fails).
 pub(crate) const SWITCH: &str = "STRAIT_CLUSTER_TEST";
 
+/// Installs and builds what tests use from elsewhere, once, where this machine can: Debian packages, and Kubernetes' own
+/// binaries. False, and a loud line, where it cannot; the cluster tests do not run then.
+///
+/// # Errors
+/// Where it cannot and `CI` is set.
+pub(crate) fn prepared() -> Result<bool> {
+    if let Some(reason) = impossible() {
+        println!("\nSKIP: cluster tests do not run: {reason}\n");
+        if run::in_ci() {
+            bail!("cluster tests are required where CI is set, and cannot run: {reason}");
+        }
+        return Ok(false);
+    }
+    headline("packages and Kubernetes' binaries");
+    check(rig().arg("build"))?;
+    Ok(true)
+}
+
 /// Brings up three clusters, runs `tests/cluster` against them and takes them down, whatever happens.
 pub(crate) fn test(arguments: &TestArguments) -> Result<()> {
-    if let Some(reason) = impossible() {
-        println!("\nSKIP: cluster tests did not run: {reason}\n");
-        if run::in_ci() {
-            bail!("cluster tests are required where CI is set, and could not run: {reason}");
-        }
-        return Ok(());
-    }
-    headline("the rig's binaries");
-    check(rig().arg("build"))?;
     build()?;
     headline("three clusters");
     check(rig().arg("down"))?;
@@ -68,16 +77,12 @@ fn load_images() -> Result<()> {
 
 /// A copy without debug information: a sixth of the size, and every node loads it.
 fn stripped(program: &str) -> Result<PathBuf> {
-    let release = target().join("release");
+    let release = run::target().join("release");
     let slim = release.join("image");
     std::fs::create_dir_all(&slim)?;
     let copy = slim.join(program);
     check(Command::new("strip").arg("-o").arg(&copy).arg(release.join(program)))?;
     Ok(copy)
-}
-
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| run::root().join("target"), Into::into)
 }
 
 /// Why this machine cannot carry the rig, if it cannot.

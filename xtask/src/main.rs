@@ -4,12 +4,13 @@
 //! nothing but a Rust compiler to start, and installs or builds the rest when it is root.
 //!
 //! ```text
-//!  xtask test ─▶ cargo test ─▶ rig build ─▶ release build ─▶ rig up ─▶ tests/cluster ─▶ rig down, always
+//!  xtask test ─▶ rig build ─▶ cargo test ─▶ strait demo ─▶ rig up ─▶ tests/cluster ─▶ rig down, always
 //!  xtask lint ─▶ fmt, clippy, deny, doc, arrows
 //! ```
 
 mod arrows;
 mod cluster;
+mod demo;
 mod lint;
 mod run;
 
@@ -74,10 +75,12 @@ fn perform(task: Task) -> Result<()> {
     std::env::set_current_dir(run::root())?;
     match task {
         Task::Test(arguments) => {
+            let clusters = cluster::prepared()?;
             if !arguments.cluster_only {
                 without_cluster()?;
+                demo::script()?;
             }
-            if arguments.no_cluster { Ok(()) } else { cluster::test(&arguments) }
+            if clusters && !arguments.no_cluster { cluster::test(&arguments) } else { Ok(()) }
         }
         Task::Lint => lint::all(),
         Task::Rig { arguments } => run::finish(run::rig().args(arguments)),

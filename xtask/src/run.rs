@@ -21,6 +21,11 @@ pub(crate) fn rig() -> Command {
     Command::new("tests/rig/rig")
 }
 
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into)
+}
+
 /// Where built tools are kept between runs and working copies.
 pub(crate) fn cache() -> PathBuf {
     let given = std::env::var_os("XDG_CACHE_HOME").filter(|v| !v.is_empty()).map(PathBuf::from);
