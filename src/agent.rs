@@ -118,9 +118,15 @@ impl Agent {
     /// open link: the first request that spills then pays for no handshake.
     #[must_use]
     pub fn links_warm(&self) -> bool {
-        let remotes = |c: &&strait_proxy::ClusterStatus| !c.local;
+        self.round_trips_ms().iter().all(Option::is_some)
+    }
+
+    /// The round trips to the other clusters that serve something here, in milliseconds, as they were measured when the
+    /// newest link to each was made.
+    #[must_use]
+    pub fn round_trips_ms(&self) -> Vec<Option<f64>> {
         let services = self.proxy.view().services;
-        services.iter().flat_map(|s| &s.clusters).filter(remotes).all(|c| c.rtt_ms.is_some())
+        services.iter().flat_map(|s| &s.clusters).filter(|c| !c.local).map(|c| c.rtt_ms).collect()
     }
 
     /// Leaves: every listener keeps accepting for the drain delay while others learn of it, then requests in flight

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use strait_catalog::ClusterId;
 use strait_identity::{CertificateAuthority, SpiffeId, TrustDomain};
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,8 +34,19 @@ pub struct Fleet {
     pods: BTreeMap<&'static str, Vec<Pod>>,
     relays: BTreeMap<(&'static str, &'static str), Relay>,
     agents: Vec<Agent>,
+    /// Relays run on a thread of their own: what else the demo does must not make a path longer.
+    network: Option<Runtime>,
     tasks: TaskTracker,
     stop: CancellationToken,
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        // A runtime may not wait for its tasks within another one; they have ended, or nobody is left to miss them.
+        if let Some(network) = self.network.take() {
+            network.shutdown_background();
+        }
+    }
 }
 
 impl Fleet {
@@ -49,6 +61,7 @@ impl Fleet {
             pods: BTreeMap::new(),
             relays: BTreeMap::new(),
             agents: Vec::new(),
+            network: Some(network()?),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
@@ -84,6 +97,7 @@ impl Fleet {
     }
 
     fn start_relays(&mut self, site: &'static Site, alarm: &Arc<Alarm>) -> anyhow::Result<()> {
+        let _there = self.network.as_ref().map(Runtime::enter);
         for other in SITES.iter().filter(|o| o.name != site.name) {
             let (from, distance) = (site.relay_to(other), layout::round_trip(site.name, other.name));
             let relay = Relay::start(from, other.gateway(), distance, alarm.clone(), &self.tasks, self.stop.clone())
@@ -227,6 +241,14 @@ impl Fleet {
         self.announce(name, true)
     }
 
+    /// The round trip from a cluster to the farthest other one, as its proxy measured it over the relay.
+    #[must_use]
+    pub fn farthest(&self, name: &str) -> Duration {
+        let agent = SITES.iter().position(|s| s.name == name).and_then(|at| self.agents.get(at));
+        let measured = agent.map(Agent::round_trips_ms).unwrap_or_default();
+        Duration::from_secs_f64(measured.into_iter().flatten().fold(0.0, f64::max) / 1_000.0)
+    }
+
     /// The path from one cluster to another.
     #[must_use]
     pub fn relay(&self, from: &str, to: &str) -> Option<&Relay> {
@@ -259,6 +281,11 @@ impl Fleet {
         self.tasks.close();
         let _ = tokio::time::timeout(Duration::from_secs(2), self.tasks.wait()).await;
     }
+}
+
+/// One thread for all relays.
+fn network() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("relays").enable_all().build()
 }
 
 fn trust_domain() -> TrustDomain {

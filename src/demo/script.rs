@@ -6,7 +6,7 @@ use strait_load::generator::now_us;
 
 use super::fleet::Fleet;
 use super::judge::Evidence;
-use super::layout::{self, SITES};
+use super::layout::SITES;
 use super::phase::{Played, Report, report};
 use super::relay::Mode;
 use super::traffic::{Log, PATIENCE, Seen};
@@ -49,14 +49,14 @@ impl<'a> Script<'a> {
     }
 
     async fn steady(&mut self) {
-        let phase = self.begin("steady", vec![], Duration::ZERO);
+        let phase = self.begin("steady", vec![]);
         pause(CALM * 2).await;
         self.end(phase, |_, r| r.all.served.contains_key(HOME)).await;
         self.steady_p99_ms = self.evidence.last().and_then(|e| e.report.all.p99_ms);
     }
 
     async fn scale_to_zero(&mut self) -> anyhow::Result<()> {
-        let phase = self.begin("scale-to-zero", others(), farthest());
+        let phase = self.begin("scale-to-zero", others());
         self.fleet.scale_to_zero(HOME)?;
         pause(CALM * 2).await;
         self.end(phase, |_, r| others().iter().any(|c| r.all.served.contains_key(*c))).await;
@@ -64,7 +64,7 @@ impl<'a> Script<'a> {
     }
 
     async fn restore(&mut self) -> anyhow::Result<()> {
-        let phase = self.begin("restore", vec![HOME], farthest());
+        let phase = self.begin("restore", vec![HOME]);
         self.fleet.scale_back(HOME)?;
         self.until_all_from_home().await;
         self.end(phase, |_, r| r.all.served.contains_key(HOME)).await;
@@ -72,7 +72,7 @@ impl<'a> Script<'a> {
     }
 
     async fn crash(&mut self) -> anyhow::Result<()> {
-        let phase = self.begin("crash", others(), farthest());
+        let phase = self.begin("crash", others());
         self.fleet.stop_pods(HOME);
         pause(CRASH).await;
         self.fleet.start_pods(HOME)?;
@@ -82,7 +82,7 @@ impl<'a> Script<'a> {
     }
 
     async fn refused_gateway(&mut self) -> anyhow::Result<()> {
-        let mut phase = self.begin("refused-gateway", vec![], farthest());
+        let mut phase = self.begin("refused-gateway", vec![]);
         self.fleet.scale_to_zero(HOME)?;
         pause(CALM).await;
         let hit = self.fault_at_serving(&mut phase, Mode::Refuse);
@@ -92,7 +92,7 @@ impl<'a> Script<'a> {
     }
 
     async fn black_hole(&mut self) {
-        let mut phase = self.begin("black-hole", vec![], farthest());
+        let mut phase = self.begin("black-hole", vec![]);
         self.fleet.heal();
         self.until_two_serve().await;
         pause(CALM).await;
@@ -102,7 +102,7 @@ impl<'a> Script<'a> {
     }
 
     async fn heal(&mut self) -> anyhow::Result<()> {
-        let phase = self.begin("heal", vec![HOME], farthest());
+        let phase = self.begin("heal", vec![HOME]);
         self.fleet.heal();
         self.fleet.scale_back(HOME)?;
         self.until_all_from_home().await;
@@ -110,7 +110,9 @@ impl<'a> Script<'a> {
         Ok(())
     }
 
-    fn begin(&self, name: &'static str, targets: Vec<&'static str>, round_trip: Duration) -> Played {
+    /// A good answer from elsewhere takes a round trip longer than one at home.
+    fn begin(&self, name: &'static str, targets: Vec<&'static str>) -> Played {
+        let round_trip = if name == "steady" { Duration::ZERO } else { self.fleet.farthest(HOME) };
         let now = now_us();
         Played { name, from_us: now, to_us: u64::MAX, fault_us: now, targets, round_trip }
     }
@@ -157,11 +159,6 @@ impl<'a> Script<'a> {
 
 fn others() -> Vec<&'static str> {
     SITES.iter().map(|s| s.name).filter(|n| *n != HOME).collect()
-}
-
-/// What distance adds to a good answer from elsewhere: the round trip to the farthest of the others.
-fn farthest() -> Duration {
-    others().into_iter().map(|c| layout::round_trip(HOME, c)).max().unwrap_or_default()
 }
 
 fn refused(fleet: &Fleet, hit: &str) -> u64 {

@@ -76,32 +76,41 @@ impl Log {
     }
 }
 
-/// Starts both clients; they run until `stop`.
+/// Starts both clients; they run until `stop`, on a thread of their own, so that what they measure is the proxy and not
+/// how busy the demo's other tasks keep a shared one.
 ///
 /// # Errors
-/// When the URL is not one.
+/// When the URL is not one, or no runtime can be made.
 pub fn start(url: &str, log: &Log, tasks: &TaskTracker, stop: &CancellationToken) -> anyhow::Result<()> {
     let target: Target = url.parse()?;
-    for (client, connections) in [(Client::New, Connections::New), (Client::KeepAlive, Connections::KeepAlive)] {
-        let plan = Plan {
-            targets: vec![target.clone()],
-            rate: RATE,
-            duration: Duration::from_secs(24 * 3600),
-            timeout: PATIENCE,
-            connections,
-            expect: Some("Model Server".into()),
-            server_header: http::HeaderName::from_static(CLUSTER_HEADER),
-            body_names_server: false,
-        };
-        // A full channel delays a finished request's task, not the schedule.
-        let (sender, mut samples) = mpsc::channel(1024);
-        tasks.spawn(strait_load::generator::run(plan, sender, stop.clone()));
-        let log = log.clone();
-        tasks.spawn(async move {
-            while let Some(sample) = samples.recv().await {
-                log.push(Seen { client, sample });
-            }
-        });
-    }
+    let plan = |connections| Plan {
+        targets: vec![target.clone()],
+        rate: RATE,
+        duration: Duration::from_secs(24 * 3600),
+        timeout: PATIENCE,
+        connections,
+        expect: Some("Model Server".into()),
+        server_header: http::HeaderName::from_static(CLUSTER_HEADER),
+        body_names_server: false,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (new, kept) = (record(Client::New, log, tasks), record(Client::KeepAlive, log, tasks));
+    let (new, kept) = (
+        strait_load::generator::run(plan(Connections::New), new, stop.clone()),
+        strait_load::generator::run(plan(Connections::KeepAlive), kept, stop.clone()),
+    );
+    tasks.spawn_blocking(move || runtime.block_on(async { tokio::join!(new, kept) }));
     Ok(())
+}
+
+/// Where one client's samples go. A full channel delays a finished request's task, not the schedule.
+fn record(client: Client, log: &Log, tasks: &TaskTracker) -> mpsc::Sender<Sample> {
+    let (sender, mut samples) = mpsc::channel(1024);
+    let log = log.clone();
+    tasks.spawn(async move {
+        while let Some(sample) = samples.recv().await {
+            log.push(Seen { client, sample });
+        }
+    });
+    sender
 }
