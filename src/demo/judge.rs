@@ -4,8 +4,6 @@ use super::phase::Report;
 
 /// The most requests that may fail in the black hole: those in flight when the path falls silent.
 const BLACK_HOLE_MAY_LOSE: usize = 20;
-/// And how soon it must have settled.
-const BLACK_HOLE_SETTLES_MS: f64 = 2_000.0;
 
 /// What the run proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,15 +62,9 @@ pub fn judge(phases: &[Evidence]) -> Verdict {
 }
 
 fn lost(report: &Report) -> Option<String> {
-    let (name, failed, settled) = (report.name, report.all.failed, report.all.settled_ms);
-    if name == "black-hole" {
-        return (failed > BLACK_HOLE_MAY_LOSE || settled > BLACK_HOLE_SETTLES_MS).then(|| {
-            format!(
-                "{name}: {failed} lost of at most {BLACK_HOLE_MAY_LOSE}, settled after {settled} ms of at most {BLACK_HOLE_SETTLES_MS}"
-            )
-        });
-    }
-    (failed > 0).then(|| format!("{name}: {failed} lost, {:?}", report.all.errors))
+    let (name, failed) = (report.name, report.all.failed);
+    let may = if name == "black-hole" { BLACK_HOLE_MAY_LOSE } else { 0 };
+    (failed > may).then(|| format!("{name}: {failed} lost where {may} may be, {:?}", report.all.errors))
 }
 
 #[cfg(test)]
@@ -80,17 +72,16 @@ mod tests {
     use super::*;
     use crate::demo::phase::Figures;
 
-    fn phase(name: &'static str, failed: usize, settled_ms: f64, shown: bool) -> Evidence {
-        let all = Figures { failed, settled_ms, ..Figures::default() };
+    fn phase(name: &'static str, failed: usize, shown: bool) -> Evidence {
+        let all = Figures { failed, ..Figures::default() };
         Evidence { report: Report { name, all, clients: Default::default() }, shown }
     }
 
     #[test]
     fn only_the_black_hole_may_lose_a_little() {
-        assert_eq!(judge(&[phase("crash", 0, 0.0, true), phase("black-hole", 20, 1_900.0, true)]), Verdict::Good);
-        assert_eq!(judge(&[phase("crash", 1, 0.0, true)]).exit_status(), 1);
-        assert_eq!(judge(&[phase("black-hole", 21, 0.0, true)]).exit_status(), 1);
-        assert_eq!(judge(&[phase("black-hole", 0, 2_001.0, true)]).exit_status(), 1);
-        assert_eq!(judge(&[phase("crash", 5, 0.0, false)]).exit_status(), 2);
+        assert_eq!(judge(&[phase("crash", 0, true), phase("black-hole", 20, true)]), Verdict::Good);
+        assert_eq!(judge(&[phase("crash", 1, true)]).exit_status(), 1);
+        assert_eq!(judge(&[phase("black-hole", 21, true)]).exit_status(), 1);
+        assert_eq!(judge(&[phase("crash", 5, false)]).exit_status(), 2);
     }
 }
