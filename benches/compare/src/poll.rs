@@ -1,0 +1,68 @@
+//! A thin layer over epoll: sockets by number, level-triggered.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+
+use anyhow::{Context, Result};
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+
+/// The number of the listener; connections have others.
+pub const LISTENER: u64 = 0;
+
+/// What is waited for.
+pub struct Poll {
+    epoll: OwnedFd,
+    events: Vec<Event>,
+}
+
+/// Something happened to a socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready {
+    /// Its number.
+    pub number: u64,
+    /// It can be written to.
+    pub writable: bool,
+    /// It can be read, or has ended.
+    pub readable: bool,
+}
+
+impl Poll {
+    /// Waits for connections at first.
+    pub fn on(at: SocketAddr) -> Result<(Self, TcpListener)> {
+        let listener = TcpListener::bind(at).with_context(|| format!("listening on {at}"))?;
+        listener.set_nonblocking(true)?;
+        let poll = Self { epoll: epoll::create(CreateFlags::CLOEXEC)?, events: Vec::with_capacity(256) };
+        poll.add(&listener, LISTENER)?;
+        Ok((poll, listener))
+    }
+
+    /// Reports when it can be read.
+    pub fn add(&self, socket: impl AsFd, number: u64) -> io::Result<()> {
+        Ok(epoll::add(&self.epoll, socket, EventData::new_u64(number), EventFlags::IN)?)
+    }
+
+    /// Reports from now on when it can be read, written, or both.
+    pub fn want(&self, socket: impl AsFd, number: u64, read: bool, write: bool) -> io::Result<()> {
+        let mut flags = EventFlags::empty();
+        flags.set(EventFlags::IN, read);
+        flags.set(EventFlags::OUT, write);
+        Ok(epoll::modify(&self.epoll, socket, EventData::new_u64(number), flags)?)
+    }
+
+    /// Waits until something happens.
+    pub fn wait(&mut self) -> io::Result<Vec<Ready>> {
+        self.events.clear();
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let ready = |e: &Event| Ready {
+            number: e.data.u64(),
+            writable: e.flags.contains(EventFlags::OUT),
+            readable: e.flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR),
+        };
+        Ok(self.events.iter().map(ready).collect())
+    }
+}
