@@ -6,22 +6,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use strait_catalog::{ClusterId, Input};
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 mod document;
+mod follow;
 mod records;
 mod revision;
 
 pub use document::{Document, EndpointEntry, GatewayEntry, PeerEntry, PortEntry, ServiceEntry};
+pub use follow::{Follower, POLL};
 pub use revision::{Numbered, Revisions};
-
-/// How often the file is looked at.
-pub const POLL: Duration = Duration::from_millis(100);
 
 /// Why a file was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -74,14 +70,9 @@ pub enum FileError {
     },
 }
 
-/// Reads the file once.
-///
-/// # Errors
-/// [`FileError`], naming the file and the entry.
-pub fn load(path: &Path, cluster: &ClusterId, revisions: &mut Revisions) -> Result<Vec<Input>, FileError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| FileError::Unreadable { path: path.to_owned(), source })?;
-    let document = Document::parse(&text).map_err(|reason| FileError::Malformed { path: path.to_owned(), reason })?;
+/// Reads a content: the same records as the watches make, under the number of this content.
+fn interpret(path: &Path, text: &str, cluster: &ClusterId, revisions: &mut Revisions) -> Result<Vec<Input>, FileError> {
+    let document = Document::parse(text).map_err(|reason| FileError::Malformed { path: path.to_owned(), reason })?;
     let inputs = |revision| {
         records::inputs(&document, cluster, revision).map_err(|(object, reason)| FileError::Invalid {
             path: path.to_owned(),
@@ -90,8 +81,12 @@ pub fn load(path: &Path, cluster: &ClusterId, revisions: &mut Revisions) -> Resu
         })
     };
     inputs(0)?;
-    let revision = revisions.number(path, document.revision, &text)?;
+    let revision = revisions.number(path, document.revision, text)?;
     inputs(revision)
+}
+
+fn read(path: &Path) -> Result<String, FileError> {
+    std::fs::read_to_string(path).map_err(|source| FileError::Unreadable { path: path.to_owned(), source })
 }
 
 /// What the source says of itself in `/status`.
@@ -103,81 +98,6 @@ impl FileStatus {
     #[must_use]
     pub fn error(&self) -> Option<String> {
         self.0.load().as_ref().map(|e| e.to_string())
-    }
-}
-
-/// Follows the file until cancelled. The first state is the caller's to load, so that a daemon does not start on a
-/// broken file; `seen` is the file's stamp from before that, so that a change in between is not missed.
-pub async fn follow(
-    path: PathBuf,
-    cluster: ClusterId,
-    mut revisions: Revisions,
-    mut seen: Stamp,
-    inputs: mpsc::Sender<Input>,
-    status: FileStatus,
-    stop: CancellationToken,
-) {
-    describe();
-    gauge(false);
-    let mut again = false;
-    loop {
-        if stop.run_until_cancelled(tokio::time::sleep(POLL)).await.is_none() {
-            return;
-        }
-        let now = Stamp::of(&path);
-        if now == seen && !again {
-            continue;
-        }
-        (seen, again) = (now, false);
-        match load(&path, &cluster, &mut revisions) {
-            Ok(changes) => {
-                if status.0.swap(None).is_some() {
-                    tracing::info!(path = %path.display(), "source file is good again");
-                }
-                gauge(false);
-                for change in changes {
-                    if inputs.send(change).await.is_err() {
-                        return;
-                    }
-                }
-            }
-            Err(error) => {
-                // What is no fault of the content may pass without the file changing.
-                again = matches!(error, FileError::Unreadable { .. } | FileError::NoCounter { .. });
-                let text = error.to_string();
-                if status.error().as_ref() != Some(&text) {
-                    tracing::warn!("{text}; the last good state stays");
-                    gauge(true);
-                    status.0.store(Some(Arc::new(text)));
-                }
-            }
-        }
-    }
-}
-
-fn describe() {
-    metrics::describe_gauge!(
-        "strait_file_source_failing",
-        "1 while the source file is not good and the last good state stays"
-    );
-}
-
-#[allow(clippy::disallowed_macros)]
-fn gauge(failing: bool) {
-    metrics::gauge!("strait_file_source_failing").set(f64::from(u8::from(failing)));
-}
-
-/// What tells that a file changed, without reading it: identity, length and time; none when it is not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp(Option<(u64, u64, i64, i64)>);
-
-impl Stamp {
-    /// Of the file as it is now.
-    #[must_use]
-    pub fn of(path: &Path) -> Self {
-        use std::os::unix::fs::MetadataExt as _;
-        let meta = std::fs::metadata(path).ok();
-        Self(meta.map(|m| (m.ino(), m.len(), m.mtime(), m.mtime_nsec())))
     }
 }
 

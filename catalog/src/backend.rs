@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::name::ClusterId;
-use crate::rules::{Network, Refusal, admit};
+use crate::rules::{Networks, Refusal, admit};
 use crate::value::{ExportRecord, Protocol, ServicePort, ServiceRecord, SliceEndpoint, SliceRecord, ZoneCounts};
 
 /// What an endpoint may be used for, from best to worst.
@@ -111,7 +111,7 @@ pub(crate) struct Parts<'a> {
 }
 
 /// Joins the parts. `None` when there is nothing to say.
-pub(crate) fn join(parts: &Parts<'_>, networks: &[Network], cluster: &ClusterId) -> Option<Backend> {
+pub(crate) fn join(parts: &Parts<'_>, networks: &Networks, cluster: &ClusterId) -> Option<Backend> {
     if parts.service.is_none() && parts.export.is_none() && parts.slices.is_empty() {
         return None;
     }
@@ -154,7 +154,7 @@ fn count(backend: &mut Backend, slice: &SliceRecord) {
 }
 
 /// A pod may stand in two slices for a moment; its better condition counts.
-fn collect(backend: &mut Backend, slice: &SliceRecord, networks: &[Network], pods: &mut BTreeMap<IpAddr, Endpoint>) {
+fn collect(backend: &mut Backend, slice: &SliceRecord, networks: &Networks, pods: &mut BTreeMap<IpAddr, Endpoint>) {
     let ports: Arc<[TargetPort]> = slice
         .ports
         .iter()

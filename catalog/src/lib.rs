@@ -39,7 +39,7 @@ pub use peer::Peer;
 pub use projection::Audience;
 pub use publish::Published;
 pub use record::{Key, Kind, Record, RecordError};
-pub use rules::Refusal;
+pub use rules::{Refusal, is_network};
 pub use snapshot::{ClusterView, Gateway, ServiceView, Snapshot};
 pub use store::{Applied, Authority, Catalog};
 pub use value::{

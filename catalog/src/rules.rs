@@ -47,6 +47,29 @@ impl Network {
     }
 }
 
+/// True for an IP network in CIDR notation, such as `10.0.0.0/8` or `fd00::/8`.
+#[must_use]
+pub fn is_network(text: &str) -> bool {
+    Network::parse(text).is_some()
+}
+
+/// The pod networks a cluster declared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Networks {
+    known: Vec<Network>,
+    declared: bool,
+}
+
+impl Networks {
+    /// Reads them. What is no network admits nothing, and does not make the list an empty one, which would admit all.
+    pub(crate) fn of(declared: &[String]) -> Self {
+        Self {
+            known: declared.iter().filter_map(|text| Network::parse(text)).collect(),
+            declared: !declared.is_empty(),
+        }
+    }
+}
+
 fn unusable(address: IpAddr) -> bool {
     let local = match address {
         IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
@@ -57,13 +80,13 @@ fn unusable(address: IpAddr) -> bool {
 
 /// Reads an endpoint's address and checks it against the networks its cluster declared. With none declared only
 /// addresses that can never be a pod's are refused; a declared network may hold any of them on purpose.
-pub(crate) fn admit(text: &str, networks: &[Network]) -> Result<IpAddr, Refusal> {
+pub(crate) fn admit(text: &str, networks: &Networks) -> Result<IpAddr, Refusal> {
     let address: IpAddr = text.parse().map_err(|_| Refusal::NotAnAddress(text.chars().take(80).collect()))?;
-    if networks.iter().any(|n| n.contains(address)) {
+    if networks.known.iter().any(|n| n.contains(address)) {
         Ok(address)
     } else if unusable(address) {
         Err(Refusal::Unusable(address))
-    } else if networks.is_empty() {
+    } else if !networks.declared {
         Ok(address)
     } else {
         Err(Refusal::OutsidePodNetworks(address))
@@ -77,25 +100,27 @@ mod tests {
 
     #[test]
     fn addresses_are_admitted_by_declared_network() {
-        let pods = [Network::parse("10.11.0.0/16").unwrap(), Network::parse("fd00:11::/32").unwrap()];
+        let networks = |all: &[&str]| Networks::of(&all.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let (pods, none, wrong) =
+            (networks(&["10.11.0.0/16", "fd00:11::/32"]), networks(&[]), networks(&["10.11.0.0"]));
         for (address, networks, good) in [
-            ("10.11.3.4", &pods[..], true),
-            ("10.12.3.4", &pods[..], false),
-            ("10.12.3.4", &[], true),
-            ("127.0.0.1", &pods[..], false),
-            ("127.0.0.1", &[], false),
-            ("169.254.169.254", &[], false),
-            ("fe80::1", &[], false),
-            ("::1", &[], false),
-            ("::ffff:127.0.0.1", &[], false),
-            ("0.0.0.0", &[], false),
-            ("fd00:11::7", &pods[..], true),
-            ("pod-1", &[], false),
+            ("10.11.3.4", &pods, true),
+            ("10.12.3.4", &pods, false),
+            ("10.12.3.4", &none, true),
+            ("10.11.3.4", &wrong, false),
+            ("127.0.0.1", &pods, false),
+            ("127.0.0.1", &none, false),
+            ("169.254.169.254", &none, false),
+            ("fe80::1", &none, false),
+            ("::1", &none, false),
+            ("::ffff:127.0.0.1", &none, false),
+            ("0.0.0.0", &none, false),
+            ("fd00:11::7", &pods, true),
+            ("pod-1", &none, false),
         ] {
             assert_eq!(admit(address, networks).is_ok(), good, "{address} in {networks:?}");
         }
-        let loopback = [Network::parse("127.0.0.0/8").unwrap()];
-        assert!(admit("127.1.2.3", &loopback).is_ok(), "declared on purpose");
+        assert!(admit("127.1.2.3", &networks(&["127.0.0.0/8"])).is_ok(), "declared on purpose");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::args::{AgentArgs, Source};
-use crate::file_source::{self, FileStatus, Revisions, Stamp};
+use crate::file_source::{FileStatus, Follower};
 
 /// What the source says of itself.
 #[derive(Clone, Debug)]
@@ -62,21 +62,12 @@ pub(crate) async fn start(
 ) -> anyhow::Result<SourceView> {
     match &args.source {
         Source::File(path) => {
-            let (seen, mut revisions) = (Stamp::of(path), Revisions::default());
-            for input in file_source::load(path, &args.cluster, &mut revisions)? {
+            let (follower, first) = Follower::start(path, &args.cluster)?;
+            for input in first {
                 inputs.send(input).await.context("nobody takes the file's content")?;
             }
             let status = FileStatus::default();
-            let follow = file_source::follow(
-                path.clone(),
-                args.cluster.clone(),
-                revisions,
-                seen,
-                inputs,
-                status.clone(),
-                stop.clone(),
-            );
-            tasks.spawn(follow);
+            tasks.spawn(follower.run(inputs, status.clone(), stop.clone()));
             Ok(SourceView::File(status))
         }
         Source::Kubernetes => kubernetes(args, inputs, tasks, stop).await,

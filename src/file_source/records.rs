@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use strait_catalog::{
     ClusterId, ClusterRecord, ExportRecord, GatewayRecord, Import, ImportPort, Input, Key, Kind, Peer, Protocol,
     Record, ServiceKey, ServicePort, ServiceRecord, SliceEndpoint, SlicePort, SliceRecord, Value, Version, ZoneCounts,
+    is_network,
 };
 
 use super::document::{Document, EndpointEntry, PeerEntry, ServiceEntry};
@@ -15,6 +16,7 @@ type Wrong = (String, String);
 /// Everything the file says, as complete lists at one revision.
 pub(super) fn inputs(document: &Document, cluster: &ClusterId, revision: u64) -> Result<Vec<Input>, Wrong> {
     let version = Version::new(0, revision);
+    networks("podCIDRs".to_owned(), &document.pod_cidrs)?;
     let mut services = Lists::default();
     for entry in &document.services {
         services.add(entry, cluster, version)?;
@@ -160,8 +162,20 @@ fn gateways(document: &Document, cluster: &ClusterId, version: Version) -> Resul
     document.gateways.iter().map(record).collect()
 }
 
+fn networks(object: String, declared: &[String]) -> Result<(), Wrong> {
+    match declared.iter().find(|text| !is_network(text)) {
+        Some(wrong) => Err((object, format!("{wrong:?} is no network such as 10.0.0.0/8"))),
+        None => Ok(()),
+    }
+}
+
 fn peer(entry: &PeerEntry) -> Result<Peer, Wrong> {
-    let cluster = ClusterId::parse(&entry.cluster).map_err(|e| (format!("peer {:?}", entry.cluster), e.to_string()))?;
+    let object = format!("peer {:?}", entry.cluster);
+    let cluster = ClusterId::parse(&entry.cluster).map_err(|e| (object.clone(), e.to_string()))?;
+    networks(format!("{object}, podCIDRs"), &entry.pod_cidrs)?;
+    if let Some(wrong) = entry.gateways.iter().find(|g| !g.contains(':')) {
+        return Err((object, format!("gateway {wrong:?} is not `host:port`")));
+    }
     Ok(Peer {
         cluster,
         gateways: entry.gateways.clone(),

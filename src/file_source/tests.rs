@@ -1,9 +1,13 @@
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
 use super::*;
 
-fn folder(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("strait-file-source-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
+fn folder() -> TempDir {
+    TempDir::with_prefix("strait-file-source-").unwrap()
 }
 
 fn cluster() -> ClusterId {
@@ -21,10 +25,11 @@ services:
 
 #[test]
 fn a_service_becomes_records_and_an_import() {
-    let path = folder("records").join("a.yaml");
+    let folder = folder();
+    let path = folder.path().join("a.yaml");
     std::fs::write(&path, GOOD).unwrap();
     let mut catalog = strait_catalog::Catalog::new(cluster());
-    for input in load(&path, &cluster(), &mut Revisions::default()).unwrap() {
+    for input in Follower::start(&path, &cluster()).unwrap().1 {
         match input {
             Input::Relist { kind, revision, records } => drop(catalog.relist(kind, revision, records, 0)),
             Input::Imports(imports) => catalog.set_imports(imports),
@@ -44,7 +49,8 @@ fn a_service_becomes_records_and_an_import() {
 
 #[test]
 fn wrong_entries_are_named() {
-    let path = folder("wrong").join("a.yaml");
+    let folder = folder();
+    let path = folder.path().join("a.yaml");
     for (text, expected) in [
         ("", "empty"),
         ("services: [", "a.yaml"),
@@ -55,17 +61,19 @@ fn wrong_entries_are_named() {
         ("services: [{namespace: a, name: b, ports: [{port: 99999}]}]", "a.yaml"),
         ("servces: []", "servces"),
         ("peers: [{cluster: X, gateways: [], caBundle: ''}]", "peer \"X\""),
+        ("peers: [{cluster: x, gateways: [here], caBundle: ''}]", "gateway \"here\""),
+        ("podCIDRs: ['10.0.0.0']", "podCIDRs: \"10.0.0.0\""),
     ] {
         std::fs::write(&path, text).unwrap();
-        let error = load(&path, &cluster(), &mut Revisions::default()).unwrap_err().to_string();
+        let error = Follower::start(&path, &cluster()).unwrap_err().to_string();
         assert!(error.contains(expected), "{text}: {error}");
     }
 }
 
 #[test]
 fn the_counter_rises_with_the_content_and_survives_a_restart() {
-    let path = folder("counter").join("a.yaml");
-    let _ = std::fs::remove_file(path.with_file_name("a.yaml.revision"));
+    let folder = folder();
+    let path = folder.path().join("a.yaml");
     let mut first = Revisions::default();
     assert_eq!(first.number(&path, None, "a").unwrap(), 1);
     assert_eq!(first.number(&path, None, "a").unwrap(), 1);
@@ -87,21 +95,24 @@ fn a_stated_revision_must_rise() {
 
 #[tokio::test]
 async fn a_half_written_file_keeps_the_last_good_state() {
-    let path = folder("follow").join("a.yaml");
+    let folder = folder();
+    let path = folder.path().join("a.yaml");
     std::fs::write(&path, GOOD).unwrap();
-    let (seen, mut revisions) = (Stamp::of(&path), Revisions::default());
-    load(&path, &cluster(), &mut revisions).unwrap();
+    let (follower, _) = Follower::start(&path, &cluster()).unwrap();
     let (sender, mut inputs) = mpsc::channel(64);
     let (status, stop) = (FileStatus::default(), CancellationToken::new());
-    let task = tokio::spawn(follow(path.clone(), cluster(), revisions, seen, sender, status.clone(), stop.clone()));
+    let task = tokio::spawn(follower.run(sender, status.clone(), stop.clone()));
     tokio::time::sleep(POLL).await;
-    std::fs::write(&path, &GOOD[..40]).unwrap();
-    let limit = tokio::time::Instant::now() + Duration::from_secs(20);
-    while status.error().is_none() {
-        assert!(tokio::time::Instant::now() < limit, "the broken file was not noticed");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    let good_half = format!("{}\n", GOOD.trim_end().rsplit_once('\n').unwrap().0);
+    for (half, reason) in [(&GOOD[..40], "no end"), (&*good_half, "the beginning of the last good content")] {
+        std::fs::write(&path, half).unwrap();
+        let limit = tokio::time::Instant::now() + Duration::from_secs(20);
+        while !status.error().is_some_and(|e| e.contains(reason)) {
+            assert!(tokio::time::Instant::now() < limit, "not noticed: {half}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(inputs.try_recv().is_err(), "nothing of a broken file is taken");
     }
-    assert!(inputs.try_recv().is_err(), "nothing of a broken file is taken");
     std::fs::write(&path, format!("{GOOD}region: us-west\n")).unwrap();
     let first = tokio::time::timeout(Duration::from_secs(20), inputs.recv()).await.unwrap();
     assert!(matches!(first, Some(Input::Peers(_))));

@@ -9,7 +9,7 @@ use crate::backend::{Backend, Parts, join};
 use crate::freshness::Freshness;
 use crate::name::{ClusterId, ServiceKey};
 use crate::record::Kind;
-use crate::rules::Network;
+use crate::rules::Networks;
 use crate::snapshot::{ClusterView, Gateway, ServiceView, Snapshot};
 use crate::value::{ClusterRecord, Value};
 
@@ -80,11 +80,10 @@ fn backend(catalog: &Catalog, cluster: &ClusterId, shelf: &Shelf, key: &ServiceK
 }
 
 /// What the ClusterPeer declares counts over what the cluster says of itself.
-fn networks(catalog: &Catalog, cluster: &ClusterId, shelf: &Shelf) -> Vec<Network> {
+fn networks(catalog: &Catalog, cluster: &ClusterId, shelf: &Shelf) -> Networks {
     let declared = catalog.peers.get(cluster).map(|p| p.pod_cidrs.as_slice()).unwrap_or_default();
     let own = cluster_record(shelf).map(|c| c.pod_cidrs.as_slice()).unwrap_or_default();
-    let chosen = if declared.is_empty() { own } else { declared };
-    chosen.iter().filter_map(|text| Network::parse(text)).collect()
+    Networks::of(if declared.is_empty() { own } else { declared })
 }
 
 fn cluster_record(shelf: &Shelf) -> Option<&ClusterRecord> {

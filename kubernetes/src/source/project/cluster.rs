@@ -1,9 +1,7 @@
 //! ConfigMap `strait-cluster` → Cluster record.
 
-use std::net::IpAddr;
-
 use k8s_openapi::api::core::v1::ConfigMap;
-use strait_catalog::{ClusterId, ClusterRecord, Key, Record, Value, Version};
+use strait_catalog::{ClusterId, ClusterRecord, Key, Record, Value, Version, is_network};
 
 use super::{Fact, parse, record};
 use crate::api::CLUSTER_CONFIG_MAP;
@@ -36,7 +34,7 @@ fn fact(cluster: &ClusterId, map: &ConfigMap) -> Result<Option<Fact>, Unfit> {
     }
     let (networks, refused): (Vec<_>, Vec<_>) = listed(text("podCIDRs")).partition(|text| is_network(text));
     if !refused.is_empty() {
-        tracing::warn!(?refused, "ConfigMap strait-cluster: podCIDRs that are no networks are left out");
+        tracing::warn!(?refused, "ConfigMap strait-cluster: podCIDRs that are no networks admit nothing");
     }
     let mut zones: Vec<_> = listed(text("zones")).map(str::to_owned).collect();
     zones.sort_unstable();
@@ -44,7 +42,8 @@ fn fact(cluster: &ClusterId, map: &ConfigMap) -> Result<Option<Fact>, Unfit> {
     let value = ClusterRecord {
         region: text("region").to_owned(),
         zones,
-        pod_cidrs: networks.into_iter().map(str::to_owned).collect(),
+        // Without any that is right the wrong ones stay: an empty list would mean that none was declared.
+        pod_cidrs: if networks.is_empty() { refused } else { networks }.into_iter().map(str::to_owned).collect(),
         ..ClusterRecord::default()
     };
     Ok(Some((Key::of_cluster(cluster), Value::Cluster(value))))
@@ -52,11 +51,6 @@ fn fact(cluster: &ClusterId, map: &ConfigMap) -> Result<Option<Fact>, Unfit> {
 
 fn listed(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty())
-}
-
-fn is_network(text: &str) -> bool {
-    let parts = text.split_once('/').and_then(|(base, bits)| Some((base.parse().ok()?, bits.parse::<u8>().ok()?)));
-    parts.is_some_and(|(base, bits): (IpAddr, u8)| bits <= if base.is_ipv4() { 32 } else { 128 })
 }
 
 #[cfg(test)]
