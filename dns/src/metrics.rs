@@ -1,5 +1,9 @@
 //! What this crate counts. Handles are resolved once; labels are bounded.
 
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
 
 use crate::rcode::Rcode;
@@ -16,7 +20,11 @@ pub(crate) struct Metrics {
     socket_errors: [Counter; 2],
     connections: Gauge,
     connections_refused: Counter,
+    told: Mutex<Option<Instant>>,
 }
+
+/// Between two log lines about messages that cannot be read.
+const QUIET: Duration = Duration::from_secs(10);
 
 impl Metrics {
     pub(crate) fn new() -> Self {
@@ -34,10 +42,15 @@ impl Metrics {
             socket_errors: by_transport("strait_dns_socket_errors_total"),
             connections: gauge!("strait_dns_tcp_connections"),
             connections_refused: counter!("strait_dns_tcp_connections_refused_total"),
+            told: Mutex::default(),
         }
     }
 
-    pub(crate) fn count(&self, transport: Transport, reply: Reply) {
+    /// Counts what became of a client's message. A line now and then tells who sends what cannot be read.
+    pub(crate) fn count(&self, transport: Transport, client: SocketAddr, reply: Reply) {
+        if matches!(reply, Reply::Silent | Reply::Ready { rcode: Rcode::FormErr, .. }) && self.may_tell() {
+            tracing::info!(%client, transport = TRANSPORTS[transport as usize].1, "a message on the DNS port is no DNS question");
+        }
         match reply {
             Reply::Silent => self.dropped[transport as usize].increment(1),
             Reply::Ready { rcode, truncated } => {
@@ -47,6 +60,15 @@ impl Metrics {
                 }
             }
         }
+    }
+
+    fn may_tell(&self) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = told.is_none_or(|at| at.elapsed() >= QUIET);
+        if may {
+            *told = Some(Instant::now());
+        }
+        may
     }
 
     pub(crate) fn count_unsent(&self) {

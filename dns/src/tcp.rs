@@ -80,13 +80,13 @@ impl TcpService {
         let (mut question, mut answer) = (Vec::new(), Vec::new());
         while let Some(length) = self.next_length(&mut read).await? {
             if length > MAX_QUESTION {
-                self.metrics.count(Transport::Tcp, Reply::Silent);
+                self.metrics.count(Transport::Tcp, client, Reply::Silent);
                 return Ok(());
             }
             question.resize(usize::from(length), 0);
             timeout(EXCHANGE, read.read_exact(&mut question)).await??;
             let reply = self.handler.exchange(&question, client, &mut answer).await;
-            self.metrics.count(Transport::Tcp, reply);
+            self.metrics.count(Transport::Tcp, client, reply);
             if reply == Reply::Silent {
                 return Ok(());
             }

@@ -77,7 +77,7 @@ impl Worker {
                 Ok((length, client)) => {
                     let message = &self.received[..length];
                     let reply = respond(message, Transport::Udp, snapshot, &self.zone, &mut self.answer);
-                    self.metrics.count(Transport::Udp, reply);
+                    self.metrics.count(Transport::Udp, client, reply);
                     // Nobody listens on port 0: its sender is forged.
                     if reply != Reply::Silent && client.port() != 0 {
                         self.send(client);

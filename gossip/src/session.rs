@@ -35,9 +35,6 @@ pub(crate) enum SessionError {
     /// The other side does not read.
     #[error("the other side took no data for {} s", WRITE_LIMIT.as_secs())]
     Stalled,
-    /// It would no longer be let in.
-    #[error("no longer trusted: {0}")]
-    Distrusted(#[from] PeerError),
 }
 
 impl SessionError {
@@ -55,6 +52,8 @@ pub(crate) enum Event {
     Frame { id: SessionId, frame: Frame },
     /// A frame has left, there is room for another.
     Written,
+    /// The peer would no longer be let in; the session goes on until the control task closes it.
+    Distrusted { id: SessionId, error: PeerError },
     /// A session has ended.
     Down { id: SessionId, error: Option<SessionError> },
     /// No session could be made.
@@ -71,7 +70,8 @@ impl SessionIds {
     }
 }
 
-/// Runs one session until either side ends it, or `distrusted` resolves. `Up` comes before anything else and `Down` last.
+/// Runs one session until either side ends it. `Up` comes before anything else and `Down` last. When `distrusted` says why
+/// the peer would no longer be let in, that is passed on.
 pub(crate) async fn run<S>(
     stream: S,
     id: SessionId,
@@ -91,10 +91,22 @@ pub(crate) async fn run<S>(
     let ended = tokio::select! {
         ended = read_frames(reader, id, &events) => ended,
         ended = write_frames(writer, frames, &events) => ended,
-        error = distrusted => Err(error.into()),
+        never = tell(distrusted, id, &events) => match never {},
     };
     // The control task may be gone already; then nobody needs to know.
     let _ = events.send(Event::Down { id, error: ended.err() }).await;
+}
+
+/// Passes the loss of trust on, and waits for what comes of it.
+async fn tell(
+    distrusted: impl Future<Output = PeerError>,
+    id: SessionId,
+    events: &mpsc::Sender<Event>,
+) -> std::convert::Infallible {
+    let error = distrusted.await;
+    // Without a control task the outbox is gone as well, which ends the session.
+    let _ = events.send(Event::Distrusted { id, error }).await;
+    std::future::pending().await
 }
 
 async fn read_frames(
@@ -223,13 +235,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_ends_with_the_trust_in_the_peer() {
+    async fn the_loss_of_trust_is_told_and_ends_nothing_by_itself() {
         let (near, _far) = tokio::io::duplex(64);
         let (events, mut told) = mpsc::channel(8);
         let gone = async { PeerError::UnknownCluster { cluster: ClusterId::parse("east").unwrap() } };
-        run(near, SessionId(1), peer(), None, gone, events).await;
-        assert!(matches!(told.recv().await, Some(Event::Up { .. })));
-        let Some(Event::Down { error: Some(error), .. }) = told.recv().await else { panic!("no end") };
-        assert!(error.to_string().starts_with("no longer trusted: "), "{error}");
+        let session = tokio::spawn(run(near, SessionId(1), peer(), None, gone, events));
+        let Some(Event::Up { outbox, .. }) = told.recv().await else { panic!("not up") };
+        assert!(matches!(told.recv().await, Some(Event::Distrusted { .. })));
+        assert!(!session.is_finished());
+        drop(outbox);
+        assert!(matches!(told.recv().await, Some(Event::Down { error: None, .. })));
     }
 }

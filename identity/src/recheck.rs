@@ -44,11 +44,11 @@ impl Identity {
     }
 
     /// Waits until a new handshake with the same certificates would be refused, and says why.
-    pub async fn distrusted(&self, shown: &Shown) -> PeerError {
+    pub async fn distrusted(self, shown: Shown) -> PeerError {
         let mut changes = self.changes();
         loop {
             changes.mark_unchanged();
-            if let Err(error) = self.recheck(shown) {
+            if let Err(error) = self.recheck(&shown) {
                 return error;
             }
             // Time passes even when nobody can change anything any more.

@@ -128,7 +128,8 @@ async fn http1(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientI
         .with_upgrades();
     // In a drain every answer says `Connection: close`, and idle connections wait for the stop.
     let over = || door.standing(&worker) == Standing::Gone;
-    attend(&worker, &visit, pin!(conn), None, over, |conn| conn.graceful_shutdown()).await;
+    let ended = attend(&worker, &visit, pin!(conn), None, over, |conn| conn.graceful_shutdown()).await;
+    tell(&worker, &door, &visit, ended);
 }
 
 async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientIo) {
@@ -146,7 +147,17 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientI
         .keep_alive_timeout(Duration::from_secs(20))
         .serve_connection(TokioIo::new(io.without_clock()), service);
     let over = || door.standing(&worker) != Standing::Open;
-    attend(&worker, &visit, pin!(conn), Some(DRAIN_GOAWAY), over, |conn| conn.graceful_shutdown()).await;
+    let ended = attend(&worker, &visit, pin!(conn), Some(DRAIN_GOAWAY), over, |conn| conn.graceful_shutdown()).await;
+    tell(&worker, &door, &visit, ended);
+}
+
+/// A line now and then about what is no HTTP: most likely another protocol, on a port whose Service does not say so.
+fn tell(worker: &Worker, door: &Door, visit: &Visit, ended: Option<Result<(), hyper::Error>>) {
+    let Some(Err(error)) = ended else { return };
+    if error.is_parse() && worker.strangers.allow("no HTTP", Instant::now()) {
+        let (service, port, client) = (&door.key.service, door.key.port, visit.trace.client());
+        tracing::warn!(%service, port, %client, %error, "a client sent what is no HTTP (does the port need an appProtocol?)");
+    }
 }
 
 async fn answer(
@@ -159,7 +170,7 @@ async fn answer(
 }
 
 /// Drives a connection, asks it to end when the phase (`on_drain` after the start of a drain, else only at the stop), its
-/// clock or `over` says so, and cuts it when a head does not come to its end.
+/// clock or `over` says so, and cuts it when a head does not come to its end. Returns how it ended, if it was not cut.
 async fn attend<C: Future>(
     worker: &Worker,
     visit: &Visit,
@@ -167,10 +178,10 @@ async fn attend<C: Future>(
     on_drain: Option<Duration>,
     over: impl Fn() -> bool,
     polite: impl Fn(Pin<&mut C>),
-) {
+) -> Option<C::Output> {
     let timeouts = &worker.shared.timeouts;
     let mut phase = worker.phase.clone();
-    let mut look = tokio::time::interval(LOOK);
+    let mut look = tokio::time::interval_at(tokio::time::Instant::now() + LOOK, LOOK);
     let mut asked = false;
     loop {
         let now = *phase.borrow_and_update();
@@ -181,7 +192,7 @@ async fn attend<C: Future>(
         };
         tokio::select! {
             biased;
-            _ = conn.as_mut() => return,
+            ended = conn.as_mut() => return Some(ended),
             () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() && !asked => {
                 polite(conn.as_mut());
                 asked = true;
@@ -190,7 +201,7 @@ async fn attend<C: Future>(
             _ = look.tick() => match visit.clock.overdue(Instant::now(), timeouts.head, timeouts.idle_client) {
                 Some(Overdue::Head) => {
                     worker.metrics.slow_heads.increment(1);
-                    return;
+                    return None;
                 }
                 overdue if !asked && (overdue.is_some() || over()) => {
                     polite(conn.as_mut());

@@ -29,8 +29,8 @@ type Known = (Arc<RouteTable>, Option<Arc<ServiceRoute>>);
 pub(crate) enum Standing {
     /// It is.
     Open,
-    /// Its last export was taken back. Requests are served while caches remember its name; connections end with their
-    /// next answer, so that clients ask for the name again.
+    /// Its last export was taken back. Requests are served while caches remember its name; HTTP connections are asked to
+    /// end, so that clients ask for the name again.
     Lingering,
     /// It is no more.
     Gone,

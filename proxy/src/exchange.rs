@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::attempt::{Reply, attempt};
-use crate::balance::{Attempted, Choice, TargetRef, pick, pick_local_only};
+use crate::balance::{Attempted, Choice, TargetRef, pick, pick_local_first, pick_local_only};
 use crate::failure::Kind;
 use crate::outgoing::Outgoing;
 use crate::retry::{Counted, Failure, Next, Tally, next};
@@ -55,6 +55,7 @@ pub(crate) async fn exchange(
     let mut tried = Attempted::none();
     let mut tally = Tally::default();
     let mut held_since: Option<Instant> = None;
+    let mut waiting_since: Option<Instant> = None;
     let mut lost = Lost { kind: Kind::NoEndpoints, touched: false };
     let mut room: Option<Counted> = None;
     let mut hold = false;
@@ -63,16 +64,18 @@ pub(crate) async fn exchange(
             return Err(lost);
         }
         // Exports and endpoints change while a request waits: it goes by what is known now.
-        let renewed = held_since.and_then(|_| worker.shared.routes.load().get(&route.key).cloned());
+        let renewed = held_since.or(waiting_since).and_then(|_| worker.shared.routes.load().get(&route.key).cloned());
         let current = renewed.as_deref().unwrap_or(route);
-        let Some(choice) = choose(worker, current, scope, &tried) else {
+        let upgrade = request.notes.upgrade.is_some();
+        let Some(choice) = choose(worker, current, scope, upgrade, &tried) else {
             // Right after the start others have not told yet what they have.
-            if scope == Scope::Anywhere && worker.shared.is_new() && pause(&mut held_since, FOR_NEWS).await {
+            let longest = FOR_NEWS.min(timeouts.request);
+            if scope == Scope::Anywhere && worker.shared.is_new() && pause(&mut waiting_since, longest).await {
                 continue;
             }
             return Err(lost);
         };
-        if request.notes.upgrade.is_some() && matches!(choice.target, TargetRef::Gateway { .. }) {
+        if upgrade && matches!(choice.target, TargetRef::Gateway { .. }) {
             return Err(Lost { kind: Kind::NoUpgrade, ..lost });
         }
         if choice.repeated && !hold && !pause(&mut held_since, timeouts.hold).await {
@@ -117,9 +120,17 @@ async fn pause(held_since: &mut Option<Instant>, longest: Duration) -> bool {
     true
 }
 
-fn choose<'r>(worker: &Worker, route: &'r ServiceRoute, scope: Scope, tried: &Attempted) -> Option<Choice<'r>> {
+/// Upgrades do not cross clusters, so a share elsewhere is not for them.
+fn choose<'r>(
+    worker: &Worker,
+    route: &'r ServiceRoute,
+    scope: Scope,
+    upgrade: bool,
+    tried: &Attempted,
+) -> Option<Choice<'r>> {
     let now_ms = worker.shared.now_ms();
     worker.with_rng(|rng| match scope {
+        Scope::Anywhere if upgrade => pick_local_first(route, rng, now_ms, tried),
         Scope::Anywhere => pick(route, rng, now_ms, tried),
         Scope::Local => pick_local_only(route, rng, now_ms, tried),
     })

@@ -74,7 +74,7 @@ async fn handshake(
     let acceptor = TlsAcceptor::from(worker.server_tls());
     let refused = |reason: &'static str, detail: &str| {
         worker.metrics.handshake_failed(reason);
-        if worker.handshake_log.allow(std::time::Instant::now()) {
+        if worker.strangers.allow(reason, std::time::Instant::now()) {
             tracing::warn!(%peer, reason, detail, "a connection to the gateway port was refused");
         }
         None

@@ -128,11 +128,23 @@ fn origin_form(uri: &mut Uri, method: &Method, max: usize) -> Result<(), Refused
 
 fn notes(head: &Parts) -> Notes {
     Notes {
-        upgrade: (head.version == Version::HTTP_11).then(|| head.headers.get(header::UPGRADE).cloned()).flatten(),
+        upgrade: (head.version == Version::HTTP_11).then(|| upgrade(&head.headers)).flatten(),
         te_trailers: tokens(&head.headers, &header::TE).any(|t| t.eq_ignore_ascii_case("trailers")),
         expect_continue: head.version >= Version::HTTP_11
             && head.headers.get(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue")),
     }
+}
+
+/// What the client would rather speak. `h2c` is offered by clients that are as happy without (curl `--http2`, Java's
+/// HttpClient) and is never taken up: RFC 9113 §3.1 has withdrawn it, and it smuggles requests past what reads HTTP/1.1.
+fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let offered = headers.get(header::UPGRADE)?;
+    let is_h2c = |token: &str| token.eq_ignore_ascii_case("h2c");
+    if !tokens(headers, &header::UPGRADE).any(is_h2c) {
+        return Some(offered.clone());
+    }
+    let rest: Vec<&str> = tokens(headers, &header::UPGRADE).filter(|t| !is_h2c(t) && !t.is_empty()).collect();
+    HeaderValue::try_from(rest.join(", ")).ok().filter(|_| !rest.is_empty())
 }
 
 /// The comma-separated elements of a field, over all its lines.
@@ -209,6 +221,11 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
+    /// The client's address, for people.
+    pub(crate) fn client(&self) -> &str {
+        self.address.to_str().unwrap_or_default()
+    }
+
     /// The values this connection's requests get.
     pub(crate) fn new(client: IpAddr, cluster: &str) -> Self {
         let client = client.to_canonical();

@@ -23,6 +23,7 @@ mod line;
 mod news;
 mod pulse;
 
+pub(crate) use choose::routed;
 pub(crate) use line::{Line, Seat};
 pub(crate) use news::News;
 pub(crate) use pulse::{Pulse, Watched};

@@ -26,7 +26,8 @@ struct Listener {
 }
 
 impl Listener {
-    /// One line for a listener that cannot be bound, however often it is tried, and one when it can.
+    /// One line for a listener that cannot be bound, however often it is tried, and one when it can. One worker tells: they
+    /// all bind the same addresses.
     fn tell(&self, address: SocketAddr, failed_before: bool) {
         match &self.socket {
             Socket::Failed(error) if !failed_before => {
@@ -41,12 +42,17 @@ impl Listener {
 }
 
 /// One worker's listeners.
-#[derive(Default)]
 pub(crate) struct Listeners {
     open: HashMap<SocketAddr, Listener>,
+    tells: bool,
 }
 
 impl Listeners {
+    /// None yet. `tells`: what cannot be bound goes to the log.
+    pub(crate) fn new(tells: bool) -> Self {
+        Self { open: HashMap::new(), tells }
+    }
+
     /// Binds what is wanted and not bound (again, where it failed before), and closes what has not been wanted for
     /// `grace`. `door` says what becomes of the connections of a new listener.
     pub(crate) fn reconcile(
@@ -81,7 +87,9 @@ impl Listeners {
         for (address, usage) in wanted {
             if !self.open.contains_key(address) {
                 let listener = open(*address, usage, door(usage));
-                listener.tell(*address, failed.contains(address));
+                if self.tells {
+                    listener.tell(*address, failed.contains(address));
+                }
                 self.open.insert(*address, listener);
             }
         }

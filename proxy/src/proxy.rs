@@ -15,6 +15,7 @@ use crate::balance::{Balancer, ServiceStatus};
 use crate::board::{Bound, ListenerView};
 use crate::config::ProxyConfig;
 use crate::health::Registry;
+use crate::links::routed;
 use crate::metrics::{Reporter, describe};
 use crate::shared::{Phase, Shared};
 use crate::worker::work;
@@ -63,9 +64,11 @@ impl Proxy {
         let registry = Registry::new();
         let origin = config.origin;
         let clock = move || u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (seed, most) = (fastrand::u64(..), config.limits.gateways_per_cluster);
         let balancer = Balancer::new(config.published.clone(), registry.clone(), clock)
-            .returning_within(config.timeouts.failback_ramp);
-        let shared = Arc::new(Shared::new(config, workers, registry, balancer.table()));
+            .returning_within(config.timeouts.failback_ramp)
+            .choosing(Box::new(move |gateways| routed(gateways, most, seed)));
+        let shared = Arc::new(Shared::new(config, workers, seed, registry, balancer.table()));
         let proxy = Self { shared: shared.clone(), control: CancellationToken::new(), threads: Mutex::default() };
 
         let (runtime, stop, seen) = (make_runtime()?, proxy.control.clone(), shared.clone());

@@ -1,6 +1,6 @@
 //! What all workers share: the configuration, the registry of slots, the routes, the phase.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -14,7 +14,7 @@ use crate::health::Registry;
 use crate::links::News;
 use crate::route::RouteTable;
 
-/// So long after the start of the daemon other clusters may not have told it anything yet.
+/// So long after the first sync of the own cluster others may not have told anything yet.
 const NEW_FOR: Duration = Duration::from_secs(10);
 
 /// How far the end has come.
@@ -46,6 +46,7 @@ pub(crate) struct Shared {
     /// This process's own random number, to spread daemons over gateways.
     pub(crate) seed: u64,
     origin: Instant,
+    synced: OnceLock<Instant>,
 }
 
 impl Shared {
@@ -53,6 +54,7 @@ impl Shared {
     pub(crate) fn new(
         config: ProxyConfig,
         workers: usize,
+        seed: u64,
         registry: Arc<Registry>,
         routes: Arc<ArcSwap<RouteTable>>,
     ) -> Self {
@@ -69,14 +71,20 @@ impl Shared {
             board: Board::new(workers),
             news: News::default(),
             phase: watch::Sender::new(Phase::Running),
-            seed: fastrand::u64(..),
+            seed,
             origin: config.origin,
+            synced: OnceLock::new(),
         }
+    }
+
+    /// Notes that the own cluster's state is known: listeners are bound from here on.
+    pub(crate) fn note_synced(&self) {
+        self.synced.get_or_init(Instant::now);
     }
 
     /// True while what the daemon does not know may be what it has not been told yet.
     pub(crate) fn is_new(&self) -> bool {
-        self.origin.elapsed() < NEW_FOR
+        self.synced.get().is_none_or(|since| since.elapsed() < NEW_FOR)
     }
 
     /// Milliseconds on the daemon's monotonic clock.

@@ -44,7 +44,8 @@ pub(crate) struct Worker {
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) clients: Rc<Cell<u32>>,
     pub(crate) peers: Rc<Cell<u32>>,
-    pub(crate) handshake_log: Quiet,
+    /// Log lines about connections that make no sense.
+    pub(crate) strangers: Quiet,
     server_tls: Arc<ServerConfig>,
     rng: RefCell<fastrand::Rng>,
     routes: RefCell<Cache<Arc<ArcSwap<RouteTable>>, Arc<RouteTable>>>,
@@ -63,7 +64,7 @@ impl Worker {
             phase: shared.phase.subscribe(),
             clients: Rc::default(),
             peers: Rc::default(),
-            handshake_log: Quiet::new(Duration::from_secs(10)),
+            strangers: Quiet::new(Duration::from_secs(10)),
             server_tls: shared.identity.server_config(),
             rng: RefCell::new(fastrand::Rng::new()),
             routes: RefCell::new(Cache::new(shared.routes.clone())),
@@ -96,7 +97,7 @@ impl Worker {
 /// accept loops, pools and links are tasks of this thread's `LocalSet`, which ends them when this returns.
 pub(crate) async fn work(index: usize, shared: Arc<Shared>) {
     let worker = Worker::new(shared.clone());
-    let mut listeners = Listeners::default();
+    let mut listeners = Listeners::new(index == 0);
     let mut snapshots = shared.published.subscribe();
     let mut identity = shared.identity.changes();
     let mut phase = shared.phase.subscribe();
@@ -138,7 +139,12 @@ fn reconcile(index: usize, worker: &Rc<Worker>, listeners: &mut Listeners) -> bo
     let shared = &worker.shared;
     let snapshot = shared.published.load();
     // What is bound before the first lists are through would be asked for services whose endpoints are not known yet.
-    let (imports, clashes) = if snapshot.synced { plan(&snapshot) } else { Default::default() };
+    let (imports, clashes) = if snapshot.synced {
+        shared.note_synced();
+        plan(&snapshot)
+    } else {
+        Default::default()
+    };
     for (address, purpose) in clashes {
         tracing::warn!(%address, service = %purpose.service, port = purpose.port,
             "two imported ports ask for one listener; this one does not get it");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use strait_catalog::{ClusterId, Input, Published};
+use strait_identity::PeerError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -159,6 +160,7 @@ impl Control {
             }
             Event::Frame { id, frame } => self.engine.frame(now, id, frame),
             Event::Written => {}
+            Event::Distrusted { id, error } => self.distrusted(id, &error),
             Event::Down { id, error } => self.down(id, error.as_ref()),
             Event::DialFailed { cluster, error } => {
                 self.metrics.dial_failed(&cluster);
@@ -274,6 +276,15 @@ impl Control {
         } else {
             self.fault(&cluster, address, &reason.to_string());
         }
+    }
+
+    /// A new session decides whether the peer is still let in: with a renewed certificate it is, which is no news.
+    fn distrusted(&mut self, id: SessionId, error: &PeerError) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let (cluster, reason) = (session.cluster.clone(), format!("no longer trusted: {error}"));
+        farewell(session, &reason);
+        tracing::info!(%cluster, address = ?session.address, reason, "sync session ended");
+        self.errors.insert(cluster, reason);
     }
 
     /// One log line for each new trouble with a cluster; repetitions, and the end of one session among several, only at

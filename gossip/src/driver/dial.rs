@@ -213,8 +213,8 @@ impl Task {
         let id = self.dialing.ids.next();
         *held(&self.session) = Some(id);
         let peer = PeerInfo { cluster: self.cluster().clone(), direction: Direction::Dialled };
-        let (identity, shown) = (self.dialing.identity.clone(), Shown::on(stream.get_ref().1, PeerRole::Server));
-        let distrusted = identity.distrusted(&shown);
+        let shown = Shown::on(stream.get_ref().1, PeerRole::Server);
+        let distrusted = self.dialing.identity.clone().distrusted(shown);
         session::run(stream, id, peer, Some(address), distrusted, self.dialing.events.clone()).await;
     }
 

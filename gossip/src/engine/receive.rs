@@ -108,6 +108,9 @@ impl Engine {
         }
         let key = Key { cluster: cluster.clone(), kind: Kind(wire.kind), name: wire.name.into() };
         let version = Version::new(wire.epoch, wire.revision);
+        if !Kind::KNOWN.contains(&key.kind) && self.links.get_mut(&id).is_some_and(|l| l.log_once("kind")) {
+            tracing::info!(%cluster, record = %key, "records of a kind that this version does not know are kept and passed on");
+        }
         if wire.deleted {
             self.knowledge(cluster).quarantined.remove(&key);
             return Ok(Record::tombstone(key, version));

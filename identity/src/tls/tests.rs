@@ -243,7 +243,7 @@ async fn whoever_holds_a_connection_hears_of_removed_roots() {
     let config = west.identity.client_config(&cluster("us-east"), &[Alpn::Sync]).unwrap();
     let (_, server) = shake(config, east.identity.server_config(), "us-east").unwrap();
     let shown = Shown::on(&server, PeerRole::Client);
-    let mut distrusted = Box::pin(east.identity.distrusted(&shown));
+    let mut distrusted = Box::pin(east.identity.clone().distrusted(shown));
     tokio::select! {
         biased;
         error = &mut distrusted => panic!("{error}"),

@@ -10,7 +10,8 @@ const MEMORY_MS: u64 = 600_000;
 const FAILOVER_DROP: f64 = 0.1;
 /// Falls within this time of each other are one failover, in milliseconds.
 const ONE_FAILOVER_MS: u64 = 5_000;
-/// A service that never had local capacity takes its first without a ramp within this time of its start, in milliseconds.
+/// A service that never had local capacity takes its first without a ramp within this time since the own cluster came into
+/// its route, in milliseconds.
 const INITIAL_MS: u64 = 30_000;
 /// Below this share a returning cluster is also given single requests out of turn, one a second.
 const TRICKLE_BELOW: f64 = 0.05;

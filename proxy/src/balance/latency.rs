@@ -14,7 +14,8 @@ const NOISE_MS: f64 = 20.0;
 /// What has been slow for so long is how it is from now on: a new release may simply take longer. In milliseconds.
 const NEW_NORMAL_MS: u64 = 300_000;
 
-/// A fading histogram of one place's latencies, and the 90th percentile from before the last failover.
+/// A fading histogram of one place's latencies, and the 90th percentile that counts as normal: that of steady times, or what
+/// has lasted.
 #[derive(Clone, Debug)]
 pub(super) struct LatencyWatch {
     seen: [u32; BUCKETS],

@@ -93,6 +93,13 @@ fn hop_by_hop_fields_do_not_pass() {
 fn an_upgrade_needs_connection_to_name_it() {
     let (_, notes) = clean(&[("host", "a"), ("connection", "Upgrade"), ("upgrade", "websocket")]).unwrap();
     assert_eq!(notes.upgrade.unwrap(), "websocket");
+    for (offered, kept) in [("h2c", None), ("H2C", None), ("h2c, websocket", Some("websocket"))] {
+        let fields =
+            [("host", "a"), ("connection", "Upgrade, HTTP2-Settings"), ("upgrade", offered), ("http2-settings", "A")];
+        let (head, notes) = clean(&fields).unwrap();
+        assert_eq!(notes.upgrade.as_ref().map(|v| v.to_str().unwrap()), kept, "{offered}");
+        assert!(!head.headers.contains_key("http2-settings") && !head.headers.contains_key("upgrade"), "{head:?}");
+    }
 }
 
 #[test]

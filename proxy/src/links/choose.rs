@@ -17,6 +17,13 @@ pub(super) fn wanted(snapshot: &Snapshot, most: usize, seed: u64) -> HashSet<(Cl
     wanted
 }
 
+/// The gateways that routes use: those to which links are kept, without the ones on nodes that are not ready while any is.
+pub(crate) fn routed(gateways: &[Gateway], most: usize, seed: u64) -> Vec<Arc<str>> {
+    let any_ready = gateways.iter().any(|g| g.ready);
+    let usable: Vec<Gateway> = gateways.iter().filter(|g| g.ready || !any_ready).cloned().collect();
+    chosen(&usable, most, seed)
+}
+
 /// True while the snapshot names that gateway at all.
 pub(super) fn named(snapshot: &Snapshot, cluster: &ClusterId, address: &str) -> bool {
     snapshot.cluster(cluster).is_some_and(|c| !c.local && c.gateways.iter().any(|g| g.address == address))

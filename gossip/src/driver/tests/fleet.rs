@@ -154,8 +154,8 @@ async fn serve(listener: TcpListener, identity: Identity, handle: SyncHandle, st
         let handshake = tokio::time::timeout(Duration::from_secs(5), acceptor.accept(stream));
         if let Ok(Ok(stream)) = handshake.await {
             let peer = peer_cluster(stream.get_ref().1).unwrap();
-            let (identity, shown) = (identity.clone(), Shown::on(stream.get_ref().1, PeerRole::Client));
-            handle.accept(stream, peer, Some(address), async move { identity.distrusted(&shown).await });
+            let shown = Shown::on(stream.get_ref().1, PeerRole::Client);
+            handle.accept(stream, peer, Some(address), identity.clone().distrusted(shown));
         }
     }
 }
