@@ -1,5 +1,5 @@
 //! What the shape of the request path costs: five stages as plain async functions, or as `tower` layers. The stages do
-//! next to nothing, so that the shape is all there is to see. The reason for `docs/adr/0007`.
+//! next to nothing, so that the shape is all there is to see. It measures what `docs/adr/0007` claims.
 //!
 //! `cargo bench --bench layers`
 

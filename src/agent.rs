@@ -41,6 +41,7 @@ pub struct Agent {
     readiness: Readiness,
     proxy: Arc<Proxy>,
     dns: DnsHandle,
+    sync: SyncHandle,
     tasks: TaskTracker,
     /// The sync sessions and what ends them: some live on the proxy's threads, so they say goodbye before those end.
     sync_tasks: TaskTracker,
@@ -83,7 +84,7 @@ impl Agent {
             origin,
             readiness: readiness.clone(),
             published: published.clone(),
-            sync,
+            sync: sync.clone(),
             proxy: proxy.clone(),
             identity: identity_state,
             source,
@@ -93,7 +94,7 @@ impl Agent {
             .await
             .with_context(|| format!("admin on {} (--admin-listen)", args.admin_listen))?;
         tracing::info!(cluster = %args.cluster, node = args.node, version = env!("CARGO_PKG_VERSION"), "serving");
-        Ok(Self { args, published, readiness, proxy, dns, tasks, sync_tasks, sync_stop, stop })
+        Ok(Self { args, published, readiness, proxy, dns, sync, tasks, sync_tasks, sync_stop, stop })
     }
 
     /// The snapshots it publishes.
@@ -127,6 +128,12 @@ impl Agent {
     pub fn round_trips_ms(&self) -> Vec<Option<f64>> {
         let services = self.proxy.view().services;
         services.iter().flat_map(|s| &s.clusters).filter(|c| !c.local).map(|c| c.rtt_ms).collect()
+    }
+
+    /// Returns when the task that owns the catalog has ended although nobody asked it to.
+    pub async fn broken(&self) {
+        let mut status = self.sync.watch();
+        while status.changed().await.is_ok() {}
     }
 
     /// Leaves: every listener keeps accepting for the drain delay while others learn of it, then requests in flight
@@ -198,8 +205,8 @@ fn start_proxy(
     let (sync, judge) = (sync.clone(), identity.clone());
     let on_sync = Arc::new(move |stream: tokio_rustls::server::TlsStream<tokio::net::TcpStream>, peer| {
         let address = stream.get_ref().0.peer_addr().ok();
-        let (judge, shown) = (judge.clone(), Shown::on(stream.get_ref().1, PeerRole::Client));
-        sync.accept(stream, peer, address, async move { judge.distrusted(&shown).await });
+        let shown = Shown::on(stream.get_ref().1, PeerRole::Client);
+        sync.accept(stream, peer, address, judge.clone().distrusted(shown));
     });
     let mut config = ProxyConfig::new(published.clone(), identity.clone(), on_sync);
     config.gateways = vec![args.gateway_listen];

@@ -28,7 +28,7 @@ pub struct Arguments {
 #[derive(Clone, Debug, Args)]
 pub struct Logging {
     /// Which log lines: a level, or `target=level,...`; info for daemons, error for the demo
-    #[arg(long, env = "STRAIT_LOG", global = true)]
+    #[arg(long, env = "STRAIT_LOG", global = true, value_parser = log_filter)]
     pub log: Option<String>,
     /// How log lines look
     #[arg(long, env = "STRAIT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, global = true)]
@@ -147,10 +147,10 @@ pub struct AgentArgs {
     pub drain_timeout: Duration,
     /// How long the way back to the own cluster takes after a first failover, from nothing to all; flapping makes it
     /// longer, up to ten times
-    #[arg(long, env = "STRAIT_FAILBACK_RAMP", default_value = "30s", value_parser = duration)]
+    #[arg(long, env = "STRAIT_FAILBACK_RAMP", default_value = "30s", value_parser = some_time)]
     pub failback_ramp: Duration,
     /// The longest a proxied request may wait for its answer to begin
-    #[arg(long, env = "STRAIT_REQUEST_TIMEOUT", default_value = "30s", value_parser = duration)]
+    #[arg(long, env = "STRAIT_REQUEST_TIMEOUT", default_value = "30s", value_parser = some_time)]
     pub request_timeout: Duration,
 }
 
@@ -179,6 +179,26 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok()
         .and_then(|d| Duration::try_from(d).ok())
         .ok_or_else(|| "expected a duration such as 10s, 500ms or 2m".into())
+}
+
+/// Reads a duration that is not zero.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("expected more than 0".into()),
+        time => Ok(time),
+    }
+}
+
+/// Checks a log filter. A word that is no level would be read as the name of a target, and so as silence.
+fn log_filter(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let expected = || format!("expected one of {}, or `target=level,...`", LEVELS.join(", "));
+    let known = |level: &str| LEVELS.iter().any(|l| l.eq_ignore_ascii_case(level));
+    let good = |part: &str| known(part.rsplit_once('=').map_or(part, |(_, level)| level).trim());
+    if !text.split(',').all(good) || tracing_subscriber::EnvFilter::try_new(text).is_err() {
+        return Err(expected());
+    }
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod args;
 pub mod command;
 pub mod demo;
 pub mod file_source;
+pub mod limits;
 pub mod readiness;
 pub mod shutdown;
 pub mod telemetry;

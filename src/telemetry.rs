@@ -17,23 +17,17 @@ const SECONDS: &[f64] =
 /// What the client library says of each single attempt; our own watches tell the same once.
 const QUIET: &str = "kube_client=off";
 
-/// Starts logging to standard error, at the level `otherwise` when none was asked for. A filter that does not parse falls
-/// back to `info` and says so.
+/// Starts logging to standard error, at the level `otherwise` when none was asked for.
 pub fn logging(args: &Logging, otherwise: &str) {
     let otherwise = format!("{otherwise},{QUIET}");
-    let wanted = args.log.as_deref().unwrap_or(&otherwise);
-    let parsed = EnvFilter::try_new(wanted);
-    let bad = parsed.as_ref().err().map(ToString::to_string);
-    let filter = parsed.unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::new(args.log.as_deref().unwrap_or(&otherwise));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let lines = lines.with_ansi(std::io::stderr().is_terminal());
-    let started = match args.log_format {
+    // In tests another one may log already.
+    let _ = match args.log_format {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().try_init(),
     };
-    if let (Ok(()), Some(error)) = (started, bad) {
-        tracing::warn!(filter = wanted, error, "--log does not parse; logging at info");
-    }
 }
 
 /// Installs the process's metrics recorder; every histogram has buckets.

@@ -13,6 +13,7 @@ use crate::demo::phase::Report;
 use crate::demo::script::Script;
 use crate::demo::traffic::{self, Log};
 use crate::demo::{screen, traffic::RATE};
+use crate::limits;
 use crate::shutdown::Shutdown;
 use crate::telemetry;
 
@@ -36,6 +37,7 @@ pub enum ScriptName {
 /// # Errors
 /// When the fleet cannot start.
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    limits::raise_open_files();
     let shutdown = Shutdown::default();
     let signals = tokio::spawn(shutdown.clone().listen());
     let metrics = telemetry::metrics()?;

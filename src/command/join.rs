@@ -64,6 +64,7 @@ pub async fn run(args: JoinArgs) -> anyhow::Result<()> {
     for (context, client) in &clients {
         clusters.push(facts(client, context, &args, end).await?);
     }
+    all_used(&args.gateway, &clusters)?;
     let told = join::introductions(&clusters, &args.namespaces)?;
     if args.dry_run {
         for (context, peers) in &told {
@@ -110,6 +111,17 @@ async fn facts(client: &Client, context: &str, args: &JoinArgs, end: Instant) ->
             }
             other => return Ok(other?),
         }
+    }
+}
+
+/// A gateway for a cluster that is not joined is most likely a typing error.
+fn all_used(gateways: &[(ClusterId, String)], clusters: &[ClusterFacts]) -> anyhow::Result<()> {
+    match gateways.iter().find(|(of, _)| !clusters.iter().any(|c| c.id == *of)) {
+        Some((of, address)) => {
+            let known: Vec<&str> = clusters.iter().map(|c| c.id.as_str()).collect();
+            anyhow::bail!("--gateway {of}={address}: none of these clusters is {of}: {}", known.join(", "))
+        }
+        None => Ok(()),
     }
 }
 

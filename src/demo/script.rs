@@ -18,11 +18,21 @@ const CALM: Duration = Duration::from_secs(3);
 /// How long the pods of a crash stay away.
 const CRASH: Duration = Duration::from_secs(5);
 
+/// What shows that a phase's fault happened.
+enum Shown {
+    /// Answers from one of these.
+    By(Vec<&'static str>),
+    /// Whether the relay counted it.
+    Counted(bool),
+}
+
 /// Plays the script.
 pub struct Script<'a> {
     fleet: &'a mut Fleet,
     log: &'a Log,
     steady_p99_ms: Option<f64>,
+    /// The phase that ended last: its requests may still be under way.
+    ended: Option<(Played, Shown)>,
     evidence: Vec<Evidence>,
     tell: &'a mut dyn FnMut(&Report),
 }
@@ -30,7 +40,7 @@ pub struct Script<'a> {
 impl<'a> Script<'a> {
     /// `tell` hears of each phase as it ends.
     pub fn new(fleet: &'a mut Fleet, log: &'a Log, tell: &'a mut dyn FnMut(&Report)) -> Self {
-        Self { fleet, log, steady_p99_ms: None, evidence: Vec::new(), tell }
+        Self { fleet, log, steady_p99_ms: None, ended: None, evidence: Vec::new(), tell }
     }
 
     /// Plays every phase and returns what each showed.
@@ -45,21 +55,22 @@ impl<'a> Script<'a> {
         self.refused_gateway().await?;
         self.black_hole().await;
         self.heal().await?;
+        pause(PATIENCE + Duration::from_millis(200)).await;
+        self.count();
         Ok(self.evidence)
     }
 
     async fn steady(&mut self) {
-        let phase = self.begin("steady", vec![]);
+        let phase = Played { round_trip: Duration::ZERO, ..self.begin("steady", vec![]) };
         pause(CALM * 2).await;
-        self.end(phase, |_, r| r.all.served.contains_key(HOME)).await;
-        self.steady_p99_ms = self.evidence.last().and_then(|e| e.report.all.p99_ms);
+        self.end(phase, Shown::By(vec![HOME]));
     }
 
     async fn scale_to_zero(&mut self) -> anyhow::Result<()> {
         let phase = self.begin("scale-to-zero", others());
         self.fleet.scale_to_zero(HOME)?;
         pause(CALM * 2).await;
-        self.end(phase, |_, r| others().iter().any(|c| r.all.served.contains_key(*c))).await;
+        self.end(phase, Shown::By(others()));
         Ok(())
     }
 
@@ -67,7 +78,7 @@ impl<'a> Script<'a> {
         let phase = self.begin("restore", vec![HOME]);
         self.fleet.scale_back(HOME)?;
         self.until_all_from_home().await;
-        self.end(phase, |_, r| r.all.served.contains_key(HOME)).await;
+        self.end(phase, Shown::By(vec![HOME]));
         Ok(())
     }
 
@@ -77,7 +88,7 @@ impl<'a> Script<'a> {
         pause(CRASH).await;
         self.fleet.start_pods(HOME)?;
         self.until_all_from_home().await;
-        self.end(phase, |_, r| others().iter().any(|c| r.all.served.contains_key(*c))).await;
+        self.end(phase, Shown::By(others()));
         Ok(())
     }
 
@@ -87,7 +98,8 @@ impl<'a> Script<'a> {
         pause(CALM).await;
         let hit = self.fault_at_serving(&mut phase, Mode::Refuse);
         pause(CALM * 2).await;
-        self.end(phase, |fleet, _| refused(fleet, hit) > 0).await;
+        let shown = refused(self.fleet, hit) > 0;
+        self.end(phase, Shown::Counted(shown));
         Ok(())
     }
 
@@ -98,7 +110,8 @@ impl<'a> Script<'a> {
         pause(CALM).await;
         let hit = self.fault_at_serving(&mut phase, Mode::Swallow);
         pause(CALM * 2).await;
-        self.end(phase, |fleet, _| swallowed(fleet, hit) > 0).await;
+        let shown = swallowed(self.fleet, hit) > 0;
+        self.end(phase, Shown::Counted(shown));
     }
 
     async fn heal(&mut self) -> anyhow::Result<()> {
@@ -106,24 +119,35 @@ impl<'a> Script<'a> {
         self.fleet.heal();
         self.fleet.scale_back(HOME)?;
         self.until_all_from_home().await;
-        self.end(phase, |_, r| r.all.served.contains_key(HOME)).await;
+        self.end(phase, Shown::By(vec![HOME]));
         Ok(())
     }
 
-    /// A good answer from elsewhere takes a round trip longer than one at home.
+    /// Phases follow each other without a gap: every request belongs to one. A good answer from elsewhere takes a round
+    /// trip longer than one at home.
     fn begin(&self, name: &'static str, targets: Vec<&'static str>) -> Played {
-        let round_trip = if name == "steady" { Duration::ZERO } else { self.fleet.farthest(HOME) };
+        let round_trip = self.fleet.farthest(HOME);
         let now = now_us();
-        Played { name, from_us: now, to_us: u64::MAX, fault_us: now, targets, round_trip }
+        let from_us = self.ended.as_ref().map_or(now, |(before, _)| before.to_us);
+        Played { name, from_us, to_us: u64::MAX, fault_us: now, targets, round_trip }
     }
 
-    /// Waits until every request of the phase has ended, then counts.
-    async fn end(&mut self, mut phase: Played, shown: impl Fn(&Fleet, &Report) -> bool) {
+    /// Ends a phase. The one before is counted now: each is longer than a request can take.
+    fn end(&mut self, mut phase: Played, shown: Shown) {
         phase.to_us = now_us();
-        pause(PATIENCE + Duration::from_millis(200)).await;
+        self.count();
+        self.ended = Some((phase, shown));
+    }
+
+    fn count(&mut self) {
+        let Some((phase, shown)) = self.ended.take() else { return };
         let report = report(&phase, &self.log.since(phase.from_us), self.steady_p99_ms);
         (self.tell)(&report);
-        let shown = shown(self.fleet, &report);
+        self.steady_p99_ms = self.steady_p99_ms.or(report.all.p99_ms);
+        let shown = match shown {
+            Shown::By(places) => places.iter().any(|c| report.all.served.contains_key(*c)),
+            Shown::Counted(counted) => counted,
+        };
         self.evidence.push(Evidence { report, shown });
     }
 

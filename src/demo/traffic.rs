@@ -99,7 +99,10 @@ pub fn start(url: &str, log: &Log, tasks: &TaskTracker, stop: &CancellationToken
         strait_load::generator::run(plan(Connections::New), new, stop.clone()),
         strait_load::generator::run(plan(Connections::KeepAlive), kept, stop.clone()),
     );
-    tasks.spawn_blocking(move || runtime.block_on(async { tokio::join!(new, kept) }));
+    let run = move || {
+        runtime.block_on(async { tokio::join!(new, kept) });
+    };
+    std::thread::Builder::new().name("clients".into()).spawn(run)?;
     Ok(())
 }
 

@@ -99,6 +99,8 @@ async fn what_is_not_understood_is_kept_whole_and_harms_nothing() {
 
     let passed_on = sibling.is_told(PLAYED, LATER).await;
     assert_eq!((passed_on.kind, passed_on.revision, &passed_on.value[..]), (77, 7, LATER_BYTES), "kept byte for byte");
+    let line = west.process.says_once(&["a kind that this version does not know"]).await;
+    assert!(line.contains(PLAYED) && line.contains(LATER), "{line}");
     let passed_on = sibling.is_told(PLAYED, "shop/cart/b").await;
     assert_eq!(&passed_on.value[..], b"\xff\xff\xff not protobuf", "both ends hold equal sets");
 

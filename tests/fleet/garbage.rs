@@ -125,6 +125,9 @@ async fn junk_on_every_port_harms_nothing() {
     let refused = west.process.log.with(&["WARN", "a connection to the gateway port was refused"]);
     assert!(!refused.is_empty() && refused[0].contains("peer=127."), "who it was: {refused:#?}");
     assert!(refused[0].contains("is not TLS"), "and what: {refused:#?}");
+    // Each port by name, once in a while.
+    west.process.says(&["WARN", "a client sent what is no HTTP", "service=shop/web"]).await;
+    west.process.says(&["a message on the DNS port is no DNS question", "client=127."]).await;
     drop(silent);
 }
 

@@ -3,8 +3,8 @@
 //! It owns a small world of clusters without Kubernetes and without privilege, breaks one thing in each test, and
 //! looks from outside: what clients get, what `/status` and `/metrics` say, and which line of the log names the
 //! trouble. Every test has its own addresses, 127.(80 + n).0.0/16, so they run side by side; nothing of it survives the
-//! test. It never judges how fast something is, since the machine may be busy; `strait demo --script failover` does, which
-//! `cargo xtask test` plays with the release build. `STRAIT_TEST_LOGS=1` with `--nocapture` shows every daemon's log.
+//! test. It never judges how fast something is, since the machine may be busy; `strait demo --script failover` tells that, and
+//! `cargo xtask test` plays it with the release build. `STRAIT_TEST_LOGS=1` with `--nocapture` shows every daemon's log.
 //!
 //! ```text
 //!  load (open loop) ─▶ strait agent of us-west ─┬▶ pods of us-west            one HTTP server each, in the test

@@ -14,8 +14,13 @@ const KEPT: usize = 20_000;
 
 /// Says loudly, past the capture of passing tests, what was not tested; where `CI` is set, nothing may be left out.
 pub fn skip(reason: &str) {
-    assert!(std::env::var_os("CI").is_none(), "{reason}");
+    assert!(!in_ci(), "{reason}");
     let _ = writeln!(std::io::stderr(), "SKIP: {reason}");
+}
+
+/// Whether this runs for a merge gate, where nothing may be left out.
+fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|v| !v.is_empty() && v != "false" && v != "0")
 }
 
 /// The lines of one stream, as they come.

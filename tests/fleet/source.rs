@@ -96,6 +96,8 @@ async fn wrong_flags_are_refused_by_name() {
         ("--drain-delay", "soon", "duration"),
         ("--workers", "-1", "--workers"),
         ("--log-format", "xml", "json"),
+        ("--log", "inf", "info"),
+        ("--request-timeout", "0s", "more than 0"),
     ] {
         let mut arguments = world.arguments("us-west");
         arguments.retain(|a| a.split('=').next() != Some(flag));

@@ -39,7 +39,8 @@ pub(crate) fn test(arguments: &TestArguments) -> Result<()> {
     load_images()?;
     headline("cluster tests");
     let mut command = cargo();
-    command.args(["test", "--package", "strait", "--test", "cluster", "--"]).env(SWITCH, "required");
+    // As part of the workspace: alone it would be built again, with fewer features of its dependencies.
+    command.args(["test", "--workspace", "--test", "cluster", "--"]).env(SWITCH, "required");
     if arguments.full {
         command.arg("--full");
     }
@@ -57,7 +58,8 @@ pub(crate) fn images() -> Result<()> {
 /// The images of the cluster tests: their tag, and the package whose program of the same name is all that is in them.
 const IMAGES: [(&str, &str); 2] = [("strait:dev", "strait"), ("strait-load:dev", "strait-load")];
 
-fn build() -> Result<()> {
+/// Builds the programs of all images in one go: one by one, their dependencies would be built for each anew.
+pub(crate) fn build() -> Result<()> {
     headline("release binaries");
     let mut command = cargo();
     command.args(["build", "--release"]);

@@ -5,18 +5,17 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::run::{self, cargo, check, headline};
+use crate::cluster;
+use crate::run::{self, headline};
 
 /// Of the script, in order.
 const PHASES: [&str; 7] = ["steady", "scale-to-zero", "restore", "crash", "refused-gateway", "black-hole", "heal"];
-/// Requests that may be on the path when it falls silent.
-const BLACK_HOLE: u64 = 20;
 
 /// Plays it with the release build, as a reader of the README does. How soon a phase settles is told and not judged:
 /// this machine may have other things to do.
 pub(crate) fn script() -> Result<()> {
+    cluster::build()?;
     headline("the demo's failover script");
-    check(cargo().args(["build", "--release", "--package", "strait", "--bin", "strait"]))?;
     let mut command = Command::new(run::target().join("release/strait"));
     let out = command.args(["demo", "--script", "failover"]).stderr(Stdio::inherit()).output()?;
     let text = String::from_utf8_lossy(&out.stdout);
@@ -32,6 +31,7 @@ pub(crate) fn script() -> Result<()> {
     Ok(())
 }
 
+/// What a reader of the report counts on; how much may be lost is in the exit status.
 fn judge(phase: &Value) -> Result<()> {
     let name = &phase["name"];
     for field in ["requests", "failed", "settled_ms", "p50_ms", "p99_ms"] {
@@ -41,8 +41,5 @@ fn judge(phase: &Value) -> Result<()> {
         let asked = phase["clients"][client]["requests"].as_u64();
         ensure!(asked.is_some_and(|n| n > 100), "client {client} asked {asked:?} times in {name}");
     }
-    let may = if *name == "black-hole" { BLACK_HOLE } else { 0 };
-    let failed = phase["failed"].as_u64();
-    ensure!(failed.is_some_and(|n| n <= may), "{failed:?} lost in {name}, where {may} may be: {}", phase["errors"]);
     Ok(())
 }

@@ -28,7 +28,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Every test: first those that need nothing, then the cluster tests on three real clusters.
+    /// Every test: first those that need no cluster and the demo's script, then those on three real clusters.
     Test(TestArguments),
     /// Formatting, clippy, dependency rules, documentation and the direction of dependencies.
     Lint,
@@ -48,7 +48,7 @@ pub(crate) struct TestArguments {
     /// 20, 15 and 10 replicas and the whole matrix of faults instead of 6, 4, 3 and each fault once.
     #[arg(long)]
     full: bool,
-    /// Leave out the tests that need no cluster.
+    /// Leave out the tests that need no cluster, and the demo's script.
     #[arg(long)]
     cluster_only: bool,
     /// Leave out the cluster tests.
@@ -75,12 +75,12 @@ fn perform(task: Task) -> Result<()> {
     std::env::set_current_dir(run::root())?;
     match task {
         Task::Test(arguments) => {
-            let clusters = cluster::prepared()?;
+            let clusters = !arguments.no_cluster && cluster::prepared()?;
             if !arguments.cluster_only {
                 without_cluster()?;
                 demo::script()?;
             }
-            if clusters && !arguments.no_cluster { cluster::test(&arguments) } else { Ok(()) }
+            if clusters { cluster::test(&arguments) } else { Ok(()) }
         }
         Task::Lint => lint::all(),
         Task::Rig { arguments } => run::finish(run::rig().args(arguments)),

@@ -215,7 +215,7 @@ fn build(kubectl: &Path, overlay: &str) -> Vec<Value> {
 fn the_overlays_build() {
     let Some(kubectl) = kubectl() else {
         let reason = "there is no kubectl in KUBEBUILDER_ASSETS, the cache or the path, so no overlay was built";
-        assert!(std::env::var_os("CI").is_none(), "{reason}");
+        assert!(!in_ci(), "{reason}");
         let _ = writeln!(std::io::stderr(), "SKIP: {reason}");
         return;
     };
@@ -240,4 +240,9 @@ fn the_overlays_build() {
         let sample = build(&kubectl, &format!("sample-fleet/{cluster}"));
         assert_eq!(find(&sample, "Deployment", "model-server")["spec"]["replicas"], replicas);
     }
+}
+
+/// Whether this runs for a merge gate, where nothing may be left out.
+fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|v| !v.is_empty() && v != "false" && v != "0")
 }

@@ -344,7 +344,7 @@ impl Story {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn watches_follow_a_real_api_server() {
     let Some(assets) = plane::assets() else {
-        assert!(std::env::var_os("CI").is_none(), "etcd and kube-apiserver are needed: set KUBEBUILDER_ASSETS");
+        assert!(!in_ci(), "etcd and kube-apiserver are needed: set KUBEBUILDER_ASSETS");
         let what =
             "SKIP: watches against a real API server: no etcd and kube-apiserver in KUBEBUILDER_ASSETS or the cache";
         // Past the capture of tests that pass.
@@ -363,4 +363,9 @@ async fn watches_follow_a_real_api_server() {
     story.a_raised_epoch_reaches_every_record().await;
     story.a_restored_etcd_waits_for_a_new_epoch().await;
     story.end().await;
+}
+
+/// Whether this runs for a merge gate, where nothing may be left out.
+fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|v| !v.is_empty() && v != "false" && v != "0")
 }
