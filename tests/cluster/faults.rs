@@ -80,7 +80,7 @@ fn judge(
     samples: &[Sample],
 ) -> Vec<String> {
     let summary = Summary::of(samples);
-    let bound = bounds::of(fault, client.name);
+    let bound = bounds::of(fault, client.name, world.full);
     let mut wrong = Vec::new();
     if let Bound::AtMost(most) = bound
         && summary.failed() > most

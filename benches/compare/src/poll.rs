@@ -58,10 +58,15 @@ impl Poll {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let ready = |e: &Event| Ready {
-            number: e.data.u64(),
-            writable: e.flags.contains(EventFlags::OUT),
-            readable: e.flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR),
+        let ready = |event: &Event| {
+            // The kernel packs them, so they are copied out first.
+            let (flags, data) = (event.flags, event.data);
+            let ended = EventFlags::HUP | EventFlags::ERR;
+            Ready {
+                number: data.u64(),
+                writable: flags.contains(EventFlags::OUT),
+                readable: flags.intersects(EventFlags::IN | ended),
+            }
         };
         Ok(self.events.iter().map(ready).collect())
     }

@@ -1,4 +1,5 @@
 //! Child processes on one CPU, ended with their owner.
+#![expect(clippy::disallowed_methods, reason = "this program has no runtime whose threads a sleep would hold")]
 
 use std::ffi::OsStr;
 use std::net::{SocketAddr, TcpListener, TcpStream};
