@@ -162,8 +162,17 @@ pub fn connect(text: &str, domain: &str, zone: &str, dns: &str) -> Result<String
         }
     }
     let begin = if out.ends_with('\n') { BEGIN.to_owned() } else { format!("\n{BEGIN_AFTER_OPEN_LINE}") };
-    out.push_str(&format!("{begin}\n{zone}:53 {{\n    errors\n    cache 5\n    forward . {dns}\n}}\n{END}\n"));
+    out.push_str(&format!("{begin}\n{}{END}\n", stub_zone(zone, dns)));
     Ok(out)
+}
+
+/// The server block that asks Strait for a zone.
+///
+/// CoreDNS keeps its UDP sockets, and the kernel keeps each on the agent that it met first: after the crash of that
+/// agent's node a question on such a socket is lost, and CoreDNS waits 2 s for it. So an answer that has just expired is
+/// given at once and renewed behind it. ClusterSetIPs do not move, and a name that is withdrawn lingers for longer.
+fn stub_zone(zone: &str, dns: &str) -> String {
+    format!("{zone}:53 {{\n    errors\n    cache 5 {{\n        serve_stale 1m\n    }}\n    forward . {dns}\n}}\n")
 }
 
 fn indentation(text: &str, open: usize) -> String {

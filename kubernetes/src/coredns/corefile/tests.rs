@@ -51,7 +51,7 @@ fn kubeadms_gets_an_import_and_a_stub_zone() {
     let after = connect_default(KUBEADM).unwrap();
     assert!(after.starts_with(".:53 {\n    # strait: begin (`strait coredns remove` takes this out)\n    import /etc/coredns/strait/*.conf\n    # strait: end\n    errors\n"), "{after}");
     assert!(
-        after.ends_with("clusterset.local:53 {\n    errors\n    cache 5\n    forward . 10.96.7.7\n}\n# strait: end\n"),
+        after.ends_with("clusterset.local:53 {\n    errors\n    cache 5 {\n        serve_stale 1m\n    }\n    forward . 10.96.7.7\n}\n# strait: end\n"),
         "{after}"
     );
     assert!(connected(&after) && !connected(KUBEADM));
