@@ -8,9 +8,7 @@
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,14 +18,10 @@ use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use strait_catalog::{
-    Authority, Catalog, ClusterId, ClusterRecord, Import, ImportPort, Key, Kind, Protocol, Published, Record,
-    ServiceKey, ServicePort, ServiceRecord, SliceEndpoint, SlicePort, SliceRecord, Value, Version, ZoneCounts,
-};
-use strait_identity::{Identity, SpiffeId, TrustDomain};
-use strait_proxy::{Proxy, ProxyConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
+
+mod one_pod;
 
 /// Requests in flight at once in the second measurement.
 const TOGETHER: usize = 32;
@@ -59,67 +53,6 @@ fn pod() -> SocketAddr {
         .spawn(move || runtime().block_on(tokio::task::LocalSet::new().run_until(serve)))
         .expect("a thread");
     address
-}
-
-/// One cluster, one service, one pod, one listener.
-fn published(pod: SocketAddr, listener: SocketAddr) -> Published {
-    let local = ClusterId::parse("us-west").expect("a label");
-    let service = ServiceKey::new("ml-production", "model-server").expect("labels");
-    let (name, protocol) = ("http".to_owned(), Protocol::Tcp as i32);
-    let port = ServicePort { name: name.clone(), protocol, port: 80, app_protocol: "http".into() };
-    let endpoint =
-        SliceEndpoint { addresses: vec![pod.ip().to_string()], ready: true, serving: true, ..SliceEndpoint::default() };
-    let slice = SliceRecord {
-        zones: vec![ZoneCounts { zone: String::new(), ready: 1, serving: 1, terminating: 0, total: 1 }],
-        endpoints: vec![endpoint],
-        ports: vec![SlicePort { name, protocol, port: pod.port().into() }],
-        headless: false,
-    };
-    // Only a declared network may hold loopback addresses.
-    let itself = ClusterRecord { pod_cidrs: vec!["127.0.0.0/8".into()], ..ClusterRecord::default() };
-    let mut catalog = Catalog::new(local.clone());
-    for (key, value) in [
-        (Key::of_cluster(&local), Value::Cluster(itself)),
-        (
-            Key::of_service(&local, Kind::SERVICE, &service),
-            Value::Service(ServiceRecord { ports: vec![port], ..ServiceRecord::default() }),
-        ),
-        (Key::of_slice(&local, &service, "slice"), Value::Slice(slice)),
-    ] {
-        catalog.apply(Record::live(key, Version::new(0, 1), value), Authority::Owner, 0);
-    }
-    let port = ImportPort {
-        name: "http".into(),
-        protocol: Protocol::Tcp,
-        port: 80,
-        app_protocol: "http".into(),
-        listener: Some(listener),
-    };
-    catalog.set_import(service, Some(Import { ports: vec![port], ..Import::default() }));
-    catalog.mark_synced();
-    let published = Published::new(local);
-    published.publish(catalog.publish().expect("something changed"));
-    published
-}
-
-/// A proxy with one worker in front of the pod, and where it listens.
-fn proxy(pod: SocketAddr) -> (Proxy, SocketAddr) {
-    let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
-    let listener = free.local_addr().expect("it is bound");
-    drop(free);
-    let published = published(pod, listener);
-    let trust_domain = TrustDomain::parse("bench.strait").expect("a trust domain");
-    let identity = Identity::new(SpiffeId::new(trust_domain, published.load().local.clone()));
-    let mut config = ProxyConfig::new(published, identity, Arc::new(|_, _| ()));
-    config.workers = NonZeroUsize::new(1);
-    let proxy = Proxy::start(config).expect("a proxy on loopback");
-    let mut bound = proxy.bound();
-    let ready = async { bound.wait_for(|b| b.snapshot > 0 && b.all).await.map(drop) };
-    runtime()
-        .block_on(async { tokio::time::timeout(Duration::from_secs(10), ready).await })
-        .expect("listeners are bound within seconds")
-        .expect("the proxy lives");
-    (proxy, listener)
 }
 
 struct Client {
@@ -180,7 +113,7 @@ fn cpu_of(threads: &str) -> Duration {
 
 fn bench(criterion: &mut Criterion) {
     let pod = pod();
-    let (proxy, listener) = proxy(pod);
+    let (proxy, listener) = one_pod::proxy(pod);
     let mut group = criterion.benchmark_group("get");
     for connections in [1, TOGETHER] {
         group.throughput(Throughput::Elements(connections as u64));
@@ -202,7 +135,7 @@ fn bench(criterion: &mut Criterion) {
         }
     }
     group.finish();
-    runtime().block_on(proxy.stop(Duration::from_secs(1)));
+    one_pod::stop(proxy);
 }
 
 criterion_group!(benches, bench);

@@ -6,6 +6,10 @@ use clap::Parser;
 use strait::args::Arguments;
 use strait::{command, telemetry};
 
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     telemetry::logging(&arguments.logging, arguments.command.log_level());

@@ -67,18 +67,70 @@ pub(crate) trait Finish {
 pub(crate) enum ResponseBody<F: Finish> {
     /// A text of our own, or nothing.
     Own(Option<Bytes>),
-    /// A pod's or gateway's, with what waits for its end.
-    Passed(Incoming, Option<F>),
+    /// A pod's or gateway's.
+    Passed(Passed<F>),
+}
+
+/// A body that is passed through, with what waits for its end.
+pub(crate) struct Passed<F> {
+    /// Came together with the head.
+    first: Option<Result<Frame<Bytes>, hyper::Error>>,
+    rest: Incoming,
+    finish: Option<F>,
 }
 
 impl<F: Finish> ResponseBody<F> {
-    /// Passes a body through. One that is already at its end finishes at once.
-    pub(crate) fn passed(body: Incoming, finish: F) -> Self {
+    /// Passes a body through, whose head must not have been sent on yet. One that is already at its end finishes at once.
+    ///
+    /// hyper asks the pod's connection for the body when it is first polled, and would send the head alone meanwhile: two
+    /// packets and a system call more for nearly every answer. So the connection gets one turn first; what it has by then
+    /// goes out with the head, and a body that is still to come keeps nobody waiting.
+    pub(crate) async fn passed(mut body: Incoming, finish: F) -> Self {
         if body.is_end_stream() {
             finish.finish(true);
-            return Self::Passed(body, None);
+            return Self::Passed(Passed { first: None, rest: body, finish: None });
         }
-        Self::Passed(body, Some(finish))
+        let mut given_a_turn = false;
+        let first = std::future::poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
+            Poll::Ready(frame) => Poll::Ready(frame),
+            Poll::Pending if given_a_turn => Poll::Ready(None),
+            Poll::Pending => {
+                given_a_turn = true;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        })
+        .await;
+        Self::Passed(Passed { first, rest: body, finish: Some(finish) })
+    }
+}
+
+impl<F: Finish> Passed<F> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = match self.first.take() {
+            None => ready!(Pin::new(&mut self.rest).poll_frame(cx)),
+            first => first,
+        };
+        let ended = match &frame {
+            None => Some(true),
+            Some(Err(_)) => Some(false),
+            Some(Ok(_)) => self.rest.is_end_stream().then_some(true),
+        };
+        if let (Some(whole), Some(finish)) = (ended, ended.and_then(|_| self.finish.take())) {
+            finish.finish(whole);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().and_then(|f| f.as_ref().ok()).and_then(Frame::data_ref);
+        let (first, rest) = (first.map_or(0, |data| data.len() as u64), self.rest.size_hint());
+        let mut hint = SizeHint::default();
+        hint.set_lower(rest.lower().saturating_add(first));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(first));
+        }
+        hint
     }
 }
 
@@ -89,40 +141,29 @@ impl<F: Finish + Unpin> Body for ResponseBody<F> {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
             Self::Own(bytes) => Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b)))),
-            Self::Passed(body, finish) => {
-                let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
-                let ended = match &frame {
-                    None => Some(true),
-                    Some(Err(_)) => Some(false),
-                    Some(Ok(_)) => body.is_end_stream().then_some(true),
-                };
-                if let (Some(whole), Some(finish)) = (ended, ended.and_then(|_| finish.take())) {
-                    finish.finish(whole);
-                }
-                Poll::Ready(frame)
-            }
+            Self::Passed(passed) => passed.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Self::Passed(body, _) => body.is_end_stream(),
+            Self::Passed(passed) => passed.first.is_none() && passed.rest.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Self::Passed(body, _) => body.size_hint(),
+            Self::Passed(passed) => passed.size_hint(),
         }
     }
 }
 
 impl<F: Finish> Drop for ResponseBody<F> {
     fn drop(&mut self) {
-        if let Self::Passed(_, finish) = self
-            && let Some(finish) = finish.take()
+        if let Self::Passed(passed) = self
+            && let Some(finish) = passed.finish.take()
         {
             finish.finish(false);
         }

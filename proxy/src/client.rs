@@ -1,9 +1,8 @@
 //! One client's connection: what it speaks, its limits, and its end.
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,8 +15,11 @@ use tokio::sync::watch;
 
 mod clock;
 mod detect;
+mod visit;
 
-use crate::door::{Door, Standing};
+pub(crate) use visit::{Busy, Visit, Visits, watch_over};
+
+use crate::door::Door;
 use crate::exec::LocalExec;
 use crate::hygiene::Trace;
 use crate::plan::Speech;
@@ -27,46 +29,13 @@ use crate::serve::serve;
 use crate::shared::Phase;
 use crate::socket::tune_accepted;
 use crate::worker::Worker;
-use clock::{HeadClock, Overdue};
+use clock::HeadClock;
 use detect::{ClientIo, Spoken, detect};
+use visit::Manner;
 
-/// How often a connection's clock is looked at.
-const LOOK: Duration = Duration::from_secs(2);
-/// How long a new HTTP/2 connection may open streams during a drain before it is told to go.
-const DRAIN_GOAWAY: Duration = Duration::from_millis(500);
 /// After the stop, how long a connection that has said nothing is still listened to: the kernel accepted it, so its
 /// first request may be on the way.
 const LAST_WORD: Duration = Duration::from_secs(1);
-
-/// What the requests of one connection share.
-pub(crate) struct Visit {
-    pub(crate) trace: Trace,
-    clock: Arc<HeadClock>,
-    active: Rc<Cell<u32>>,
-}
-
-impl Visit {
-    /// Marks the connection busy until the guard is dropped.
-    pub(crate) fn busy(self: &Rc<Self>) -> Busy {
-        self.clock.request_came(Instant::now());
-        Busy { visit: self.clone(), _active: Counted::one(&self.active) }
-    }
-}
-
-/// One request under way on a connection.
-pub(crate) struct Busy {
-    visit: Rc<Visit>,
-    _active: Counted,
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        // This guard itself is still counted.
-        if self.visit.active.get() == 1 {
-            self.visit.clock.went_idle(Instant::now());
-        }
-    }
-}
 
 /// Takes in a client's connection.
 pub(crate) fn welcome(worker: &Rc<Worker>, door: &Rc<Door>, tcp: TcpStream, peer: SocketAddr) {
@@ -99,10 +68,16 @@ async fn converse(worker: Rc<Worker>, door: Rc<Door>, tcp: TcpStream, peer: Sock
     };
     let Ok(Ok(Some((spoken, io)))) = detected else { return };
     let trace = Trace::new(peer.ip(), worker.shared.local.as_str());
-    let visit = Rc::new(Visit { trace, clock, active: Rc::default() });
+    let begin = |manner| Visit::begin(&worker, &door, manner, trace, clock);
     match spoken {
-        Spoken::Http1 => http1(worker, door, visit, io).await,
-        Spoken::Http2 => http2(worker, door, visit, io).await,
+        Spoken::Http1 => {
+            let visit = begin(Manner::Http1);
+            http1(worker, door, visit, io).await;
+        }
+        Spoken::Http2 => {
+            let visit = begin(Manner::Http2);
+            http2(worker, door, visit, io).await;
+        }
     }
 }
 
@@ -120,15 +95,12 @@ async fn http1(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientI
         service_fn(move |request| answer(worker.clone(), door.clone(), visit.clone(), request))
     };
     let conn = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // Only a backstop: the visit's own clock tells a slow head from an idle connection.
-        .header_read_timeout(worker.shared.timeouts.idle_client + worker.shared.timeouts.head)
+        // The visit's own clock tells a slow head from an idle connection; hyper's would set a timer for each request.
+        .header_read_timeout(None)
         .max_buf_size(limits.head_bytes.max(16 * 1024))
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
-    // In a drain every answer says `Connection: close`, and idle connections wait for the stop.
-    let over = || door.standing(&worker) == Standing::Gone;
-    let ended = attend(&worker, &visit, pin!(conn), None, over, |conn| conn.graceful_shutdown()).await;
+    let ended = visit.attend(pin!(conn), |conn| conn.graceful_shutdown()).await;
     tell(&worker, &door, &visit, ended);
 }
 
@@ -146,8 +118,7 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientI
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))
         .serve_connection(TokioIo::new(io.without_clock()), service);
-    let over = || door.standing(&worker) != Standing::Open;
-    let ended = attend(&worker, &visit, pin!(conn), Some(DRAIN_GOAWAY), over, |conn| conn.graceful_shutdown()).await;
+    let ended = visit.attend(pin!(conn), |conn| conn.graceful_shutdown()).await;
     tell(&worker, &door, &visit, ended);
 }
 
@@ -167,48 +138,4 @@ async fn answer(
     request: http::Request<hyper::body::Incoming>,
 ) -> Result<http::Response<crate::serve::Answer>, Infallible> {
     Ok(serve(&worker, &door, &visit, request).await)
-}
-
-/// Drives a connection, asks it to end when the phase (`on_drain` after the start of a drain, else only at the stop), its
-/// clock or `over` says so, and cuts it when a head does not come to its end. Returns how it ended, if it was not cut.
-async fn attend<C: Future>(
-    worker: &Worker,
-    visit: &Visit,
-    mut conn: Pin<&mut C>,
-    on_drain: Option<Duration>,
-    over: impl Fn() -> bool,
-    polite: impl Fn(Pin<&mut C>),
-) -> Option<C::Output> {
-    let timeouts = &worker.shared.timeouts;
-    let mut phase = worker.phase.clone();
-    let mut look = tokio::time::interval_at(tokio::time::Instant::now() + LOOK, LOOK);
-    let mut asked = false;
-    loop {
-        let now = *phase.borrow_and_update();
-        let wait = match now {
-            Phase::Running => None,
-            Phase::Draining => on_drain,
-            Phase::Stopping(_) => Some(Duration::ZERO),
-        };
-        tokio::select! {
-            biased;
-            ended = conn.as_mut() => return Some(ended),
-            () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() && !asked => {
-                polite(conn.as_mut());
-                asked = true;
-            }
-            _ = phase.changed() => {}
-            _ = look.tick() => match visit.clock.overdue(Instant::now(), timeouts.head, timeouts.idle_client) {
-                Some(Overdue::Head) => {
-                    worker.metrics.slow_heads.increment(1);
-                    return None;
-                }
-                overdue if !asked && (overdue.is_some() || over()) => {
-                    polite(conn.as_mut());
-                    asked = true;
-                }
-                _ => {}
-            }
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use hyper::rt::Executor;
 
-/// Spawns on the current `LocalSet`: a worker's futures never leave its thread, so they need not be `Send`.
+/// Spawns on the thread's own runtime: a worker's futures never leave its thread, so they need not be `Send`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LocalExec;
 

@@ -93,11 +93,22 @@ fn check_host(head: &mut Parts) -> Result<(), Refused> {
             head.headers.insert(header::HOST, value);
             Ok(())
         }
+        (Some(host), None) if is_name_and_port(host.as_bytes()) => Ok(()),
         (Some(host), authority) => match (plain_authority(host)?, authority) {
             (host, Some(authority)) if host != *authority => Err(Refused::HostMismatch),
             _ => Ok(()),
         },
     }
+}
+
+/// Letters, digits, dots and hyphens with at most a port behind them: nearly every Host, and nothing to parse.
+fn is_name_and_port(host: &[u8]) -> bool {
+    let colon = host.iter().position(|b| *b == b':');
+    let (name, port) = colon.map_or((host, &b"80"[..]), |at| (&host[..at], &host[at + 1..]));
+    !name.is_empty()
+        && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'))
+        && (1..=4).contains(&port.len())
+        && port.iter().all(u8::is_ascii_digit)
 }
 
 fn plain_authority(host: &HeaderValue) -> Result<Authority, Refused> {
@@ -189,22 +200,24 @@ fn must_stay(name: &HeaderName) -> bool {
 }
 
 /// What never crosses, named by `Connection` or not. `Trailer` stays: it announces what follows the body.
+static HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    names::HTTP2_SETTINGS,
+];
+
+/// Removes [`HOP_BY_HOP`]. Most heads have none of them, and one look over their few names is cheaper than nine searches.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.is_empty() {
-        return;
-    }
-    for name in [
-        header::CONNECTION,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        header::TE,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        names::HTTP2_SETTINGS,
-    ] {
-        headers.remove(name);
+    if headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        for name in &HOP_BY_HOP {
+            headers.remove(name);
+        }
     }
 }
 

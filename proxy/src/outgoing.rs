@@ -1,6 +1,8 @@
 //! A request as it leaves: the cleaned head, the body or what is left of it, and the forms it takes for a pod and for
 //! a gateway.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Uri, Version};
@@ -10,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use crate::body::{Hold, Released, RequestBody};
+use crate::failure::Kind;
 use crate::hygiene::{self, HOP, Notes, PORT, SERVICE, VERSION};
 use crate::retry::{Failure, Left, idempotent};
 use crate::route::RouteKey;
@@ -43,19 +46,27 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Takes a cleaned request over. A small body of an idempotent request is read now, so that it can be replayed.
+    /// Takes a cleaned request over. A small body of an idempotent request is read now, so that it can be replayed; it has
+    /// `limit` to come.
     ///
     /// # Errors
-    /// [`Failure::ClientBody`] when the client broke off.
-    pub(crate) async fn new(
+    /// [`Kind::Timeout`] when it did not come in time, else what [`Failure::ClientBody`] is told as.
+    pub(crate) async fn read(
         head: http::request::Parts,
         body: Incoming,
         notes: Notes,
         upgrade: Option<OnUpgrade>,
         h2c: bool,
-        keep: usize,
-    ) -> Result<Self, Failure> {
-        let payload = payload(&head.method, body, &notes, keep).await?;
+        (keep, limit): (usize, Duration),
+    ) -> Result<Self, Kind> {
+        let payload = if body.is_end_stream() {
+            // No timer for the many that have none.
+            Payload::None
+        } else {
+            let reading = payload(&head.method, body, &notes, keep);
+            let read = tokio::time::timeout(limit, reading).await.map_err(|_| Kind::Timeout)?;
+            read.map_err(Failure::kind)?
+        };
         Ok(Self {
             method: head.method,
             uri: head.uri,
@@ -164,9 +175,6 @@ impl Outgoing {
 }
 
 async fn payload(method: &Method, body: Incoming, notes: &Notes, keep: usize) -> Result<Payload, Failure> {
-    if body.is_end_stream() {
-        return Ok(Payload::None);
-    }
     let small = body.size_hint().exact().is_some_and(|size| size <= keep as u64);
     if small && idempotent(method) && !notes.expect_continue && notes.upgrade.is_none() {
         let whole = body.collect().await.map_err(|_| Failure::ClientBody)?;

@@ -1,13 +1,13 @@
 //! Connections to pods of this cluster: HTTP/1.1, kept in one stack per pod and worker, the freshest on top.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
+use rapidhash::RapidHashMap;
 
 mod h2c;
 
@@ -51,7 +51,8 @@ struct Idle {
 
 /// One worker's idle connections.
 pub(crate) struct Pods {
-    stacks: RefCell<HashMap<PodKey, Vec<Idle>>>,
+    /// Pods' addresses come from the API server, so a fast hash is safe.
+    stacks: RefCell<RapidHashMap<PodKey, Vec<Idle>>>,
     most: usize,
     keep: Duration,
     connect: Duration,
@@ -124,8 +125,7 @@ impl Pods {
             Load::Bulk => Patience { unacked: STALLED_BODY, ..usual },
         };
         let tcp = connect(address, self.connect, patience).await.map_err(|error| failure(&error))?;
-        let (sender, driver) =
-            Builder::new().max_headers(256).handshake(TokioIo::new(tcp)).await.map_err(|_| Failure::Refused)?;
+        let (sender, driver) = Builder::new().handshake(TokioIo::new(tcp)).await.map_err(|_| Failure::Refused)?;
         tokio::task::spawn_local(async move {
             // An error ends the request that meets it; here is nothing to add.
             let _ = driver.with_upgrades().await;

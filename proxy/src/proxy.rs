@@ -6,9 +6,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use strait_catalog::ClusterId;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, LocalOptions, Runtime};
 use tokio::sync::watch;
-use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::balance::{Balancer, ServiceStatus};
@@ -78,12 +77,28 @@ impl Proxy {
             });
         })?;
         for index in 0..workers {
-            let (runtime, shared) = (make_runtime()?, shared.clone());
-            proxy.spawn(&format!("proxy-{index}"), move || {
-                LocalSet::new().block_on(&runtime, work(index, shared));
-            })?;
+            proxy.spawn_worker(index)?;
         }
         Ok(proxy)
+    }
+
+    /// A worker's runtime is made on the thread it stays on. Whether that worked is waited for.
+    fn spawn_worker(&self, index: usize) -> Result<(), StartError> {
+        let shared = self.shared.clone();
+        let (told, made) = std::sync::mpsc::sync_channel(1);
+        self.spawn(&format!("proxy-{index}"), move || {
+            match Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default()) {
+                Ok(runtime) => {
+                    let _ = told.send(Ok(()));
+                    runtime.block_on(work(index, shared));
+                }
+                Err(error) => {
+                    let _ = told.send(Err(error));
+                }
+            }
+        })?;
+        let made = made.recv().unwrap_or_else(|_| Err(std::io::Error::other("its thread panicked")));
+        made.map_err(StartError::from)
     }
 
     fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StartError> {

@@ -16,7 +16,7 @@ use crate::failure::{Asker, Kind, answer, is_grpc};
 use crate::hygiene::{SERVED_BY, clean_request, clean_response};
 use crate::outgoing::Outgoing;
 use crate::plan::Speech;
-use crate::retry::{Counted, Failure};
+use crate::retry::Counted;
 use crate::route::InFlight;
 use crate::tunnel;
 use crate::worker::Worker;
@@ -56,7 +56,7 @@ pub(crate) async fn serve(
     let began = Instant::now();
     let version = request.version();
     let grpc = is_grpc(request.headers());
-    let under_way = UnderWay { _request: worker.budget.request(), _busy: Some(visit.busy()) };
+    let under_way = UnderWay { _request: worker.budget.request(), _busy: Some(visit.busy(began)) };
     let gone = door.metrics.begin();
     let result = serve_admitted(worker, door, visit, request).await;
     let latency = began.elapsed();
@@ -65,10 +65,10 @@ pub(crate) async fn serve(
         Ok((reply, cluster)) => {
             door.metrics.answered(&cluster, reply.response.status(), latency);
             passed(worker, reply, under_way, |head| {
-                let name = HeaderValue::from_str(cluster.as_str()).expect("a cluster id is a DNS label");
-                head.headers.insert(SERVED_BY, name);
+                head.headers.insert(SERVED_BY, worker.named(&cluster));
                 head.headers.append(header::VIA, visit.trace.via(Version::HTTP_11).clone());
             })
+            .await
         }
         Err(kind) => {
             door.metrics.failed(kind, latency);
@@ -104,11 +104,8 @@ async fn serve_admitted(
     if route.shed() {
         return Err(Kind::Overloaded);
     }
-    let reading = Outgoing::new(head, body, notes, upgrade, h2c, worker.shared.limits.replay_bytes);
-    let mut outgoing = match tokio::time::timeout(worker.shared.timeouts.request, reading).await {
-        Ok(read) => read.map_err(Failure::kind)?,
-        Err(_) => return Err(Kind::Timeout),
-    };
+    let bounds = (worker.shared.limits.replay_bytes, worker.shared.timeouts.request);
+    let mut outgoing = Outgoing::read(head, body, notes, upgrade, h2c, bounds).await?;
     let (mut reply, cluster) =
         exchange(worker, &route, Scope::Anywhere, &mut outgoing).await.map_err(|lost: Lost| lost.kind)?;
     if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -119,7 +116,7 @@ async fn serve_admitted(
 }
 
 /// An answer as it goes back: the head cleaned, the body passed through as it comes.
-pub(crate) fn passed(
+pub(crate) async fn passed(
     worker: &Rc<Worker>,
     reply: Reply,
     under_way: UnderWay,
@@ -130,5 +127,5 @@ pub(crate) fn passed(
     clean_response(&mut head);
     finish_head(&mut head);
     let passing = Passing { worker: worker.clone(), held, _flight: flight, _under_way: under_way };
-    Response::from_parts(head, ResponseBody::passed(body, passing))
+    Response::from_parts(head, ResponseBody::passed(body, passing).await)
 }

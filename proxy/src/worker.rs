@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
+use http::HeaderValue;
 use rustls::ServerConfig;
+use strait_catalog::ClusterId;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::board::{Socket, Use};
-use crate::client;
+use crate::client::{self, Visits};
 use crate::door::Door;
 use crate::gateway::{self, Reports};
 use crate::links::Links;
@@ -43,10 +45,13 @@ pub(crate) struct Worker {
     pub(crate) tasks: TaskTracker,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) clients: Rc<Cell<u32>>,
+    pub(crate) visits: Visits,
     pub(crate) peers: Rc<Cell<u32>>,
     /// Log lines about connections that make no sense.
     pub(crate) strangers: Quiet,
     server_tls: Arc<ServerConfig>,
+    /// Clusters are few: a scan is faster than a map.
+    names: RefCell<Vec<(ClusterId, HeaderValue)>>,
     rng: RefCell<fastrand::Rng>,
     routes: RefCell<Cache<Arc<ArcSwap<RouteTable>>, Arc<RouteTable>>>,
 }
@@ -63,9 +68,11 @@ impl Worker {
             tasks: TaskTracker::new(),
             phase: shared.phase.subscribe(),
             clients: Rc::default(),
+            visits: Visits::default(),
             peers: Rc::default(),
             strangers: Quiet::new(Duration::from_secs(10)),
             server_tls: shared.identity.server_config(),
+            names: RefCell::default(),
             rng: RefCell::new(fastrand::Rng::new()),
             routes: RefCell::new(Cache::new(shared.routes.clone())),
             shared,
@@ -87,6 +94,17 @@ impl Worker {
         self.server_tls.clone()
     }
 
+    /// A cluster's name as the value of a field, made once.
+    pub(crate) fn named(&self, cluster: &ClusterId) -> HeaderValue {
+        let mut names = self.names.borrow_mut();
+        if let Some((_, value)) = names.iter().find(|(id, _)| id == cluster) {
+            return value.clone();
+        }
+        let value = HeaderValue::from_str(cluster.as_str()).expect("a cluster id is a DNS label");
+        names.push((cluster.clone(), value.clone()));
+        value
+    }
+
     /// True from the start of a drain.
     pub(crate) fn leaving(&self) -> bool {
         *self.phase.borrow() != Phase::Running
@@ -94,9 +112,10 @@ impl Worker {
 }
 
 /// Serves until the phase says stop, then until the last connection ended or the deadline. Connections are tracked;
-/// accept loops, pools and links are tasks of this thread's `LocalSet`, which ends them when this returns.
+/// accept loops, pools and links are tasks of this thread's runtime, which ends them when this returns.
 pub(crate) async fn work(index: usize, shared: Arc<Shared>) {
     let worker = Worker::new(shared.clone());
+    tokio::task::spawn_local(client::watch_over(worker.clone()));
     let mut listeners = Listeners::new(index == 0);
     let mut snapshots = shared.published.subscribe();
     let mut identity = shared.identity.changes();

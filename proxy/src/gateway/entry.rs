@@ -17,7 +17,6 @@ use crate::failure::{Asker, Kind, answer, is_grpc};
 use crate::hygiene::{HOP, LOAD, PORT, SERVICE, VERSION, clean_request};
 use crate::outgoing::Outgoing;
 use crate::plan::{Speech, speech};
-use crate::retry::Failure;
 use crate::route::{RouteKey, ServiceRoute};
 use crate::serve::{Answer, UnderWay, passed};
 use crate::worker::Worker;
@@ -32,7 +31,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, peer: &Rc<Peer>, request: Request
     let mut response = match result {
         Ok(reply) => {
             peer.metrics.answered(reply.response.status());
-            passed(worker, reply, under_way, |_| {})
+            passed(worker, reply, under_way, |_| {}).await
         }
         Err(lost) => {
             peer.metrics.failed(lost.kind);
@@ -67,11 +66,8 @@ async fn admitted(
     let request_refused = |refused| refuse(Kind::Request(refused));
     let notes = clean_request(&mut head, worker.shared.limits.target_bytes).map_err(request_refused)?;
     peer.trace.stamp_via(&mut head).map_err(request_refused)?;
-    let reading = Outgoing::new(head, body, notes, None, h2c, worker.shared.limits.replay_bytes);
-    let mut outgoing = match tokio::time::timeout(worker.shared.timeouts.request, reading).await {
-        Ok(read) => read.map_err(|failure: Failure| refuse(failure.kind()))?,
-        Err(_) => return Err(refuse(Kind::Timeout)),
-    };
+    let bounds = (worker.shared.limits.replay_bytes, worker.shared.timeouts.request);
+    let mut outgoing = Outgoing::read(head, body, notes, None, h2c, bounds).await.map_err(refuse)?;
     exchange(worker, &route, Scope::Local, &mut outgoing).await.map(|(reply, _)| reply)
 }
 

@@ -1,0 +1,66 @@
+//! How often the proxy allocates for one GET on a kept connection. Goal: at most 8.
+//!
+//! `cargo bench --bench allocations`
+//!
+//! Client and pod are plain threads with buffers of their own that allocate nothing, so what is counted while requests go
+//! through is the proxy's, with the little that its other threads do meanwhile.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+
+mod counting;
+mod one_pod;
+
+const REQUESTS: u32 = 20_000;
+const GET: &[u8] =
+    b"GET /v1/models HTTP/1.1\r\nhost: model-server.ml-production\r\nuser-agent: bench\r\naccept: */*\r\n\r\n";
+const ANSWER: &[u8] =
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 13\r\nserver: bench\r\n\r\nModel Server\n";
+
+/// Reads until the given bytes ended what came, with room for the longest head here.
+fn read_until(stream: &mut TcpStream, end: &[u8]) {
+    let (mut buffer, mut have) = ([0_u8; 4_096], 0);
+    while !buffer[..have].ends_with(end) {
+        match stream.read(&mut buffer[have..]).expect("a readable connection") {
+            0 => return,
+            more => have += more,
+        }
+    }
+}
+
+/// A pod that answers every request on its one connection with the same bytes.
+fn pod() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
+    let address = listener.local_addr().expect("it is bound");
+    let serve = move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            stream.set_nodelay(true).expect("an option every TCP socket has");
+            while stream.peek(&mut [0]).is_ok_and(|n| n > 0) {
+                read_until(&mut stream, b"\r\n\r\n");
+                stream.write_all(ANSWER).expect("the proxy reads");
+            }
+        }
+    };
+    std::thread::spawn(serve);
+    address
+}
+
+fn main() {
+    let (proxy, listener) = one_pod::proxy(pod());
+    let mut client = TcpStream::connect(listener).expect("the proxy listens");
+    client.set_nodelay(true).expect("an option every TCP socket has");
+    let mut gets = |count: u32| {
+        for _ in 0..count {
+            client.write_all(GET).expect("the proxy reads");
+            read_until(&mut client, b"Model Server\n");
+        }
+    };
+    gets(1_000);
+    let counted = counting::allocations(|| gets(REQUESTS));
+    println!(
+        "allocations/proxied_get        {:.2} a request",
+        f64::from(u32::try_from(counted).unwrap_or(u32::MAX)) / f64::from(REQUESTS)
+    );
+    one_pod::stop(proxy);
+}
