@@ -44,6 +44,8 @@ pub(crate) struct Worker {
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) clients: Rc<Cell<u32>>,
     pub(crate) peers: Rc<Cell<u32>>,
+    /// Raw and upgraded connections that cross clusters.
+    pub(crate) tunnels: Rc<Cell<u32>>,
     /// Log lines about connections that make no sense.
     pub(crate) strangers: Quiet,
     server_tls: Arc<ServerConfig>,
@@ -64,6 +66,7 @@ impl Worker {
             phase: shared.phase.subscribe(),
             clients: Rc::default(),
             peers: Rc::default(),
+            tunnels: Rc::default(),
             strangers: Quiet::new(Duration::from_secs(10)),
             server_tls: shared.identity.server_config(),
             rng: RefCell::new(fastrand::Rng::new()),
