@@ -12,20 +12,27 @@ use crate::balance::{Choice, TargetRef};
 use crate::body::RequestBody;
 use crate::failure::Kind;
 use crate::health::{Outcome, State, Target};
-use crate::hygiene::{ERROR, LOAD, REACHED};
+use crate::hygiene::{ERROR, LOAD, REACHED, UPGRADE};
 use crate::links::Seat;
 use crate::outgoing::Outgoing;
 use crate::pods::{Load, PodConnection, PodKey};
-use crate::retry::Failure;
+use crate::retry::{Counted, Failure};
 use crate::route::{InFlight, LoadReport, RelayedError, RouteKey};
+use crate::tunnel::{self, Crossing, Flow, Give};
 use crate::worker::Worker;
+
+mod open;
+
+pub(crate) use open::{Opened, Stream, open};
 
 /// The connection an answer comes over, kept until its body has ended.
 pub(crate) enum Held {
     /// To a pod; goes back to its stack.
     Pod(PodKey, SendRequest<RequestBody>),
     /// A stream's seat on an HTTP/2 connection.
-    Stream(#[expect(dead_code, reason = "held for its drop")] Seat),
+    Stream(Seat),
+    /// A stream that carries an upgraded connection from here on.
+    Crossing(Crossing),
 }
 
 /// The head of an answer, with what must be held until its body has ended.
@@ -218,7 +225,15 @@ async fn through_gateway(
     request: &mut Outgoing,
     touched: &mut bool,
 ) -> Result<Reply, Failure> {
-    let message = match request.for_gateway(key) {
+    let (mut flow, mut crossing) = (None, None);
+    if request.crosses() {
+        let Some(counted) = tunnel::admit(begun.worker) else {
+            return Err(begun.failed(Failure::Gateway { kind: Kind::Overloaded, touched: false }));
+        };
+        let (awaited, give) = Flow::awaited();
+        (flow, crossing) = (Some(awaited), Some((give, counted)));
+    }
+    let message = match request.for_gateway(key, flow) {
         Ok(message) => message,
         Err(refused) => return Err(begun.failed(Failure::Gateway { kind: Kind::Request(refused), touched: false })),
     };
@@ -234,7 +249,7 @@ async fn through_gateway(
         }
     };
     let mut error = match sent {
-        Ok(response) => return judge(begun, seat, response, touched),
+        Ok(response) => return judge(begun, seat, response, crossing, touched),
         Err(error) => error,
     };
     if let Some(message) = error.take_message() {
@@ -247,7 +262,13 @@ async fn through_gateway(
 }
 
 /// Tells a pod's answer from the gateway's own errors, and takes the load report either carries.
-fn judge(begun: Try<'_>, seat: Seat, response: Response<Incoming>, touched: &mut bool) -> Result<Reply, Failure> {
+fn judge(
+    begun: Try<'_>,
+    seat: Seat,
+    mut response: Response<Incoming>,
+    crossing: Option<(Give, Counted)>,
+    touched: &mut bool,
+) -> Result<Reply, Failure> {
     let (now_ms, latency) = (begun.worker.shared.now_ms(), begun.began.elapsed());
     let report = response.headers().get(LOAD).and_then(|v| v.to_str().ok()).and_then(LoadReport::parse);
     if let Some(report) = report {
@@ -256,7 +277,15 @@ fn judge(begun: Try<'_>, seat: Seat, response: Response<Incoming>, touched: &mut
     let Some(word) = response.headers().get(ERROR) else {
         *touched = true;
         let flight = begun.answered(outcome(response.status(), response.headers(), latency));
-        return Ok(Reply { response, flight, held: Held::Stream(seat) });
+        let held = match (crossing, response.headers_mut().remove(UPGRADE)) {
+            (Some((give, counted)), Some(protocol)) => {
+                *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+                response.headers_mut().insert(header::UPGRADE, protocol);
+                Held::Crossing(Crossing { client: None, give, seat, counted })
+            }
+            _ => Held::Stream(seat),
+        };
+        return Ok(Reply { response, flight, held });
     };
     let kind = Kind::of_word(word);
     // A gateway that does not say may have reached a pod.

@@ -27,7 +27,7 @@ mod status;
 pub use alias::AliasTable;
 pub use attempted::Attempted;
 pub use driver::Balancer;
-pub use pick::{Choice, TargetRef, pick, pick_local_first, pick_local_only};
+pub use pick::{Choice, TargetRef, pick, pick_local_only};
 #[doc(hidden)]
 pub use sample::sample_route;
 pub use spill::{ClusterInput, Hold, Settings, Shares, Spill};

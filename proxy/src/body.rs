@@ -7,9 +7,13 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+mod error;
 mod hold;
 
+pub(crate) use error::BodyError;
 pub(crate) use hold::{Hold, Released};
+
+use crate::tunnel::Flow;
 
 /// A request's body on its way to a pod or a gateway.
 #[derive(Debug)]
@@ -22,21 +26,24 @@ pub(crate) enum RequestBody {
     Streaming(Incoming),
     /// Passed through once the pod asked for it (100 Continue).
     Held(Hold, Incoming),
+    /// What a client says that is not HTTP.
+    Tunnel(Flow),
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Kept(bytes) => Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b)))),
-            Self::Streaming(body) => Pin::new(body).poll_frame(cx),
+            Self::Streaming(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Http),
             Self::Held(hold, body) => {
                 ready!(hold.poll_released(cx));
-                Pin::new(body).poll_frame(cx)
+                Pin::new(body).poll_frame(cx).map_err(BodyError::Http)
             }
+            Self::Tunnel(flow) => flow.poll(cx),
         }
     }
 
@@ -45,6 +52,7 @@ impl Body for RequestBody {
             Self::Empty | Self::Kept(None) => true,
             Self::Kept(Some(bytes)) => bytes.is_empty(),
             Self::Streaming(body) | Self::Held(_, body) => body.is_end_stream(),
+            Self::Tunnel(flow) => flow.is_ended(),
         }
     }
 
@@ -53,6 +61,7 @@ impl Body for RequestBody {
             Self::Empty | Self::Kept(None) => SizeHint::with_exact(0),
             Self::Kept(Some(bytes)) => SizeHint::with_exact(bytes.len() as u64),
             Self::Streaming(body) | Self::Held(_, body) => body.size_hint(),
+            Self::Tunnel(_) => SizeHint::default(),
         }
     }
 }
@@ -69,6 +78,8 @@ pub(crate) enum ResponseBody<F: Finish> {
     Own(Option<Bytes>),
     /// A pod's or gateway's.
     Passed(Passed<F>),
+    /// What a pod says that is not HTTP.
+    Tunnel(Flow),
 }
 
 /// A body that is passed through, with what waits for its end.
@@ -136,12 +147,13 @@ impl<F: Finish> Passed<F> {
 
 impl<F: Finish + Unpin> Body for ResponseBody<F> {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Own(bytes) => Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b)))),
-            Self::Passed(passed) => passed.poll_frame(cx),
+            Self::Passed(passed) => passed.poll_frame(cx).map_err(BodyError::Http),
+            Self::Tunnel(flow) => flow.poll(cx),
         }
     }
 
@@ -149,6 +161,7 @@ impl<F: Finish + Unpin> Body for ResponseBody<F> {
         match self {
             Self::Own(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
             Self::Passed(passed) => passed.first.is_none() && passed.rest.is_end_stream(),
+            Self::Tunnel(flow) => flow.is_ended(),
         }
     }
 
@@ -156,6 +169,7 @@ impl<F: Finish + Unpin> Body for ResponseBody<F> {
         match self {
             Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Self::Passed(passed) => passed.size_hint(),
+            Self::Tunnel(_) => SizeHint::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,6 +29,7 @@ use crate::retry::Counted;
 use crate::serve::serve;
 use crate::shared::Phase;
 use crate::socket::tune_accepted;
+use crate::tunnel::Side;
 use crate::worker::Worker;
 use clock::HeadClock;
 use detect::{ClientIo, Spoken, detect};
@@ -52,8 +54,8 @@ pub(crate) fn welcome(worker: &Rc<Worker>, door: &Rc<Door>, tcp: TcpStream, peer
         let _counted = counted;
         let _gauge = worker.metrics.client();
         match door.speech {
-            Speech::Http | Speech::H2c => converse(worker, door, tcp, peer).await,
-            Speech::Raw => relay::relay(&worker, &door, tcp).await,
+            Speech::Http | Speech::H2c | Speech::Detect => converse(worker, door, tcp, peer).await,
+            Speech::Raw => relay::relay(&worker, &door, Side::Tcp(tcp, Bytes::new())).await,
         }
     });
 }
@@ -61,9 +63,10 @@ pub(crate) fn welcome(worker: &Rc<Worker>, door: &Rc<Door>, tcp: TcpStream, peer
 async fn converse(worker: Rc<Worker>, door: Rc<Door>, tcp: TcpStream, peer: SocketAddr) {
     let clock = Arc::new(HeadClock::new(Instant::now()));
     let limit = worker.shared.timeouts.head;
+    let any = (door.speech == Speech::Detect).then_some(worker.shared.timeouts.detect);
     let mut phase = worker.phase.clone();
     let detected = tokio::select! {
-        detected = tokio::time::timeout(limit, detect(tcp, clock.clone())) => detected,
+        detected = tokio::time::timeout(limit, detect(tcp, clock.clone(), any)) => detected,
         () = stopped_listening(&mut phase) => return,
     };
     let Ok(Ok(Some((spoken, io)))) = detected else { return };
@@ -78,6 +81,7 @@ async fn converse(worker: Rc<Worker>, door: Rc<Door>, tcp: TcpStream, peer: Sock
             let visit = begin(Manner::Http2);
             http2(worker, door, visit, io).await;
         }
+        Spoken::Other => relay::relay(&worker, &door, io.into_side()).await,
     }
 }
 

@@ -68,6 +68,9 @@ pub struct Timeouts {
     pub connect_pod: Duration,
     /// A client's request head, from its first byte; 10 s.
     pub head: Duration,
+    /// How long a client is waited for on a port that does not say what it speaks; 2 s. Who has said nothing by then
+    /// waits for the server's word, so the connection is relayed byte by byte.
+    pub detect: Duration,
     /// A kept-alive client connection without a request; 120 s.
     pub idle_client: Duration,
     /// A kept-alive connection to a pod without a request; 3 s, below what servers usually keep.
@@ -101,6 +104,7 @@ impl Default for Timeouts {
             hold: Duration::from_secs(1),
             connect_pod: Duration::from_millis(250),
             head: Duration::from_secs(10),
+            detect: Duration::from_secs(2),
             idle_client: Duration::from_secs(120),
             idle_pod: Duration::from_secs(3),
             handshake: Duration::from_secs(5),
@@ -128,6 +132,9 @@ pub struct Limits {
     pub idle_per_pod: usize,
     /// Streams one connection may have open towards this daemon; 256.
     pub streams: u32,
+    /// Raw and upgraded connections that cross clusters, to and from; 1,024, half of the streams that the links to one
+    /// gateway have, so that requests always find one.
+    pub tunnels: usize,
     /// Bytes of a request body kept for a replay; 64 KiB.
     pub replay_bytes: usize,
     /// Bytes of a request target; 16 KiB.
@@ -146,6 +153,7 @@ impl Default for Limits {
             requests: 16_384,
             idle_per_pod: 256,
             streams: 256,
+            tunnels: 1_024,
             replay_bytes: 64 * 1024,
             target_bytes: 16 * 1024,
             head_bytes: 64 * 1024,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::attempt::{Reply, attempt};
-use crate::balance::{Attempted, Choice, TargetRef, pick, pick_local_first, pick_local_only};
+use crate::balance::{Attempted, Choice, pick, pick_local_only};
 use crate::failure::Kind;
 use crate::outgoing::Outgoing;
 use crate::retry::{Counted, Failure, Next, Tally, next};
@@ -20,7 +20,7 @@ const FOR_ROOM: Duration = Duration::from_millis(500);
 const LOOK_FOR_ROOM: Duration = Duration::from_millis(10);
 /// How long a request without any place to go is held by a daemon that has just started: the first sync with another
 /// cluster takes a handshake and an exchange over its distance.
-const FOR_NEWS: Duration = Duration::from_millis(1_500);
+pub(crate) const FOR_NEWS: Duration = Duration::from_millis(1_500);
 
 /// Where a request may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +66,7 @@ pub(crate) async fn exchange(
         // Exports and endpoints change while a request waits: it goes by what is known now.
         let renewed = held_since.or(waiting_since).and_then(|_| worker.shared.routes.load().get(&route.key).cloned());
         let current = renewed.as_deref().unwrap_or(route);
-        let upgrade = request.notes.upgrade.is_some();
-        let Some(choice) = choose(worker, current, scope, upgrade, &tried) else {
+        let Some(choice) = choose(worker, current, scope, &tried) else {
             // Right after the start others have not told yet what they have.
             let longest = FOR_NEWS.min(timeouts.request);
             if scope == Scope::Anywhere && worker.shared.is_new() && pause(&mut waiting_since, longest).await {
@@ -75,9 +74,6 @@ pub(crate) async fn exchange(
             }
             return Err(lost);
         };
-        if upgrade && matches!(choice.target, TargetRef::Gateway { .. }) {
-            return Err(Lost { kind: Kind::NoUpgrade, ..lost });
-        }
         if choice.repeated && !hold && !pause(&mut held_since, timeouts.hold).await {
             return Err(lost);
         }
@@ -111,7 +107,7 @@ pub(crate) async fn exchange(
 }
 
 /// Waits a moment before what failed everywhere is tried once more; false when the request was held for long enough.
-async fn pause(held_since: &mut Option<Instant>, longest: Duration) -> bool {
+pub(crate) async fn pause(held_since: &mut Option<Instant>, longest: Duration) -> bool {
     let since = *held_since.get_or_insert_with(Instant::now);
     if since.elapsed() >= longest {
         return false;
@@ -120,17 +116,15 @@ async fn pause(held_since: &mut Option<Instant>, longest: Duration) -> bool {
     true
 }
 
-/// Upgrades do not cross clusters, so a share elsewhere is not for them.
-fn choose<'r>(
+/// The next target, by the shares or of the own cluster.
+pub(crate) fn choose<'r>(
     worker: &Worker,
     route: &'r ServiceRoute,
     scope: Scope,
-    upgrade: bool,
     tried: &Attempted,
 ) -> Option<Choice<'r>> {
     let now_ms = worker.shared.now_ms();
     worker.with_rng(|rng| match scope {
-        Scope::Anywhere if upgrade => pick_local_first(route, rng, now_ms, tried),
         Scope::Anywhere => pick(route, rng, now_ms, tried),
         Scope::Local => pick_local_only(route, rng, now_ms, tried),
     })

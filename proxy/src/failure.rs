@@ -29,8 +29,6 @@ pub(crate) enum Kind {
     NotExported,
     /// Gateway: the request has already crossed clusters, or does not say.
     Hop,
-    /// Leaving HTTP is not offered towards where this request would go.
-    NoUpgrade,
     /// The other cluster's gateway sent an error this version does not know.
     Unknown,
 }
@@ -50,7 +48,6 @@ impl Kind {
             Self::NotTrusted => "not-trusted",
             Self::NotExported => "not-exported",
             Self::Hop => "hop",
-            Self::NoUpgrade => "no-upgrade",
             Self::Unknown => "unknown",
         }
     }
@@ -66,7 +63,6 @@ impl Kind {
             b"not-trusted" => Self::NotTrusted,
             b"not-exported" => Self::NotExported,
             b"hop" => Self::Hop,
-            b"no-upgrade" => Self::NoUpgrade,
             _ => Self::Unknown,
         }
     }
@@ -81,7 +77,6 @@ impl Kind {
             Self::Broken | Self::LinkDead | Self::Unknown => StatusCode::BAD_GATEWAY,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::NotTrusted | Self::NotExported => StatusCode::FORBIDDEN,
-            Self::NoUpgrade => StatusCode::NOT_IMPLEMENTED,
         }
     }
 
@@ -90,7 +85,7 @@ impl Kind {
         match self {
             Self::Timeout => 4,
             Self::NotTrusted | Self::NotExported => 7,
-            Self::Request(_) | Self::NoUpgrade => 12,
+            Self::Request(_) => 12,
             Self::Hop => 13,
             _ => 14,
         }
@@ -112,7 +107,6 @@ impl Kind {
             Self::NotTrusted => "the calling cluster is not a peer of this one",
             Self::NotExported => "this cluster does not export that service and port",
             Self::Hop => "a request crosses clusters once; this one would a second time",
-            Self::NoUpgrade => "connection upgrades are offered towards endpoints of the own cluster only",
             Self::Unknown => "the serving cluster's gateway answered with an error that is not known here",
         }
     }
@@ -196,7 +190,6 @@ mod tests {
             (Kind::Request(Refused::Connect), 405),
             (Kind::Request(Refused::ManyHosts), 400),
             (Kind::NotExported, 403),
-            (Kind::NoUpgrade, 501),
         ] {
             let response = answer(kind, false, Asker::Client);
             assert_eq!(response.status(), status, "{kind:?}");
@@ -234,7 +227,6 @@ mod tests {
             Kind::NotTrusted,
             Kind::NotExported,
             Kind::Hop,
-            Kind::NoUpgrade,
         ] {
             assert_eq!(Kind::of_word(&HeaderValue::from_static(kind.word())), kind);
         }

@@ -17,6 +17,7 @@ use tokio_rustls::server::TlsStream;
 
 mod entry;
 mod reports;
+mod tunnel;
 
 pub(crate) use reports::Reports;
 
@@ -29,7 +30,7 @@ use crate::worker::Worker;
 
 /// Stream and connection windows: as on the dialling side.
 const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
 
 /// Part of [`link_age`](crate::Timeouts::link_age) after which a peer that has not renewed its connection by itself is
 /// sent away: certificates are judged at the handshake, so no connection may live for ever.

@@ -13,7 +13,10 @@ use http::{Method, Uri, Version};
 mod names;
 mod response;
 
-pub(crate) use names::{ERROR, HOP, LOAD, PORT, REACHED, SERVED_BY, SERVICE, VERSION, is_private, strip_private};
+pub(crate) use names::{
+    ERROR, HOP, LOAD, PORT, REACHED, SERVED_BY, SERVICE, TUNNEL, TUNNEL_TCP, UPGRADE, VERSION, is_private,
+    strip_private,
+};
 use names::{FORWARDED_PREFIX, KEEP_ALIVE, PROXY_CONNECTION, X_FORWARDED_FOR};
 pub(crate) use response::clean_response;
 
@@ -148,7 +151,7 @@ fn notes(head: &Parts) -> Notes {
 
 /// What the client would rather speak. `h2c` is offered by clients that are as happy without (curl `--http2`, Java's
 /// HttpClient) and is never taken up: RFC 9113 §3.1 has withdrawn it, and it smuggles requests past what reads HTTP/1.1.
-fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let offered = headers.get(header::UPGRADE)?;
     let is_h2c = |token: &str| token.eq_ignore_ascii_case("h2c");
     if !tokens(headers, &header::UPGRADE).any(is_h2c) {

@@ -37,9 +37,11 @@ pub(crate) struct Metrics {
     pub(crate) too_many_clients: Counter,
     pub(crate) slow_heads: Counter,
     pub(crate) budget_spent: Counter,
+    pub(crate) tunnels_refused: Counter,
     clients: Gauge,
     peers: Gauge,
     tunnels: Gauge,
+    crossings: Gauge,
     retries: [Counter; Failure::LABELS.len()],
     ejections: [Counter; 2],
 }
@@ -55,6 +57,8 @@ impl Metrics {
             clients: open("client"),
             peers: open("gateway"),
             tunnels: open("tunnel"),
+            crossings: open("crossing"),
+            tunnels_refused: counter!("strait_proxy_tunnels_refused_total"),
             retries: Failure::LABELS.map(|reason| counter!("strait_proxy_retries_total", "reason" => reason)),
             ejections: ["pod", "gateway"].map(|kind| counter!("strait_proxy_ejections_total", "kind" => kind)),
         }
@@ -70,7 +74,12 @@ impl Metrics {
         Raised::one(&self.peers)
     }
 
-    /// Two joined connections, until dropped.
+    /// A raw or upgraded connection that crosses clusters, at either end, until dropped.
+    pub(crate) fn crossing(&self) -> Raised {
+        Raised::one(&self.crossings)
+    }
+
+    /// Two joined connections within the cluster, until dropped.
     pub(crate) fn tunnel(&self) -> Raised {
         Raised::one(&self.tunnels)
     }

@@ -13,9 +13,10 @@ use hyper::upgrade::OnUpgrade;
 
 use crate::body::{Hold, Released, RequestBody};
 use crate::failure::Kind;
-use crate::hygiene::{self, HOP, Notes, PORT, SERVICE, VERSION};
+use crate::hygiene::{self, HOP, Notes, PORT, SERVICE, UPGRADE, VERSION};
 use crate::retry::{Failure, Left, idempotent};
 use crate::route::RouteKey;
+use crate::tunnel::Flow;
 
 /// What there is of a body.
 #[derive(Debug)]
@@ -79,6 +80,21 @@ impl Outgoing {
         })
     }
 
+    /// A request without a body that asks a pod of this cluster to leave HTTP; the client behind the gateway that sent it
+    /// has not left yet.
+    pub(crate) fn upgrade(head: http::request::Parts, notes: Notes) -> Self {
+        Self {
+            method: head.method,
+            uri: head.uri,
+            headers: head.headers,
+            version: head.version,
+            notes,
+            payload: Payload::None,
+            h2c: false,
+            upgrade: None,
+        }
+    }
+
     /// What could be sent again.
     pub(crate) const fn left(&self) -> Left {
         match self.payload {
@@ -135,18 +151,34 @@ impl Outgoing {
         Ok(request)
     }
 
-    /// The request as another cluster's gateway gets it, over HTTP/2.
+    /// True when it leaves HTTP wherever it goes. One with a body does not: a server may ignore the wish (RFC 9110 §7.8).
+    pub(crate) const fn crosses(&self) -> bool {
+        self.notes.upgrade.is_some() && matches!(self.payload, Payload::None)
+    }
+
+    /// The request as another cluster's gateway gets it, over HTTP/2. One that [crosses](Self::crosses) has `flow` for a
+    /// body, which waits until the pod there has left HTTP.
     ///
     /// # Errors
     /// As [`Self::for_h2c_pod`].
-    pub(crate) fn for_gateway(&mut self, key: &RouteKey) -> Result<Request<RequestBody>, hygiene::Refused> {
+    pub(crate) fn for_gateway(
+        &mut self,
+        key: &RouteKey,
+        flow: Option<Flow>,
+    ) -> Result<Request<RequestBody>, hygiene::Refused> {
         let mut request = self.for_h2c_pod()?;
+        let expects = self.notes.expect_continue && matches!(request.body(), RequestBody::Streaming(_));
         let headers = request.headers_mut();
-        let service = HeaderValue::try_from(key.service.to_string()).expect("two DNS labels and a slash");
-        headers.insert(SERVICE, service);
-        headers.insert(PORT, HeaderValue::from(key.port));
-        headers.insert(HOP, HeaderValue::from_static("1"));
+        address_to_gateway(headers, key);
+        if expects {
+            // The pod there decides; its gateway holds the body until it has.
+            headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+        }
         headers.insert(VERSION, HeaderValue::from_static(if self.version == Version::HTTP_2 { "2" } else { "1.1" }));
+        if let (Some(flow), Some(protocol)) = (flow, &self.notes.upgrade) {
+            headers.insert(UPGRADE, protocol.clone());
+            *request.body_mut() = RequestBody::Tunnel(flow);
+        }
         Ok(request)
     }
 
@@ -172,6 +204,14 @@ impl Outgoing {
             self.payload = Payload::Stream(body);
         }
     }
+}
+
+/// Names service, port and hop for a gateway.
+pub(crate) fn address_to_gateway(headers: &mut HeaderMap, key: &RouteKey) {
+    let service = HeaderValue::try_from(key.service.to_string()).expect("two DNS labels and a slash");
+    headers.insert(SERVICE, service);
+    headers.insert(PORT, HeaderValue::from(key.port));
+    headers.insert(HOP, HeaderValue::from_static("1"));
 }
 
 async fn payload(method: &Method, body: Incoming, notes: &Notes, keep: usize) -> Result<Payload, Failure> {

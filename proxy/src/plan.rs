@@ -7,6 +7,10 @@ use strait_catalog::{Protocol, ServiceKey, Snapshot};
 
 use crate::route::RouteKey;
 
+mod speech;
+
+pub(crate) use speech::speech;
+
 /// What is spoken on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -15,8 +19,11 @@ pub enum Speech {
     Http,
     /// The same, with pods that speak HTTP/2 only.
     H2c,
-    /// Anything else over TCP: relayed byte by byte.
+    /// Anything else over TCP, TLS included: relayed byte by byte.
     Raw,
+    /// The port does not say: each connection's first bytes do. HTTP in any version is routed request by request,
+    /// anything else is relayed.
+    Detect,
 }
 
 /// What arrives on a listener is for this.
@@ -56,61 +63,4 @@ pub(crate) fn plan(snapshot: &Snapshot) -> (BTreeMap<SocketAddr, Purpose>, Vec<(
         }
     }
     (wanted, clashes)
-}
-
-/// `appProtocol` decides (`kubernetes.io/…` prefixes are those of KEP-3726), else the port name's first part, as
-/// Istio and others read it; HTTP when neither says.
-pub(crate) fn speech(name: &str, app_protocol: &str) -> Speech {
-    const RAW_NAMES: [&str; 13] = [
-        "tcp",
-        "tls",
-        "https",
-        "mysql",
-        "postgres",
-        "postgresql",
-        "mongo",
-        "mongodb",
-        "redis",
-        "amqp",
-        "kafka",
-        "nats",
-        "ssh",
-    ];
-    let name = name.split('-').next().unwrap_or_default().to_ascii_lowercase();
-    match &*app_protocol.trim_start_matches("kubernetes.io/").to_ascii_lowercase() {
-        "http2" | "h2c" | "grpc" => Speech::H2c,
-        "http" | "http/1.1" | "ws" | "grpc-web" => Speech::Http,
-        "" if RAW_NAMES.contains(&&*name) => Speech::Raw,
-        "" if matches!(&*name, "grpc" | "http2" | "h2c") => Speech::H2c,
-        "" => Speech::Http,
-        _ => Speech::Raw,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn speech_by_protocol_then_by_name() {
-        for (name, app, expected) in [
-            ("", "", Speech::Http),
-            ("http", "", Speech::Http),
-            ("web", "", Speech::Http),
-            ("tcp-db", "", Speech::Raw),
-            ("https", "", Speech::Raw),
-            ("postgres", "", Speech::Raw),
-            ("tcp-db", "http", Speech::Http),
-            ("http", "tcp", Speech::Raw),
-            ("", "kubernetes.io/h2c", Speech::H2c),
-            ("", "kubernetes.io/ws", Speech::Http),
-            ("", "kubernetes.io/wss", Speech::Raw),
-            ("", "example.com/own", Speech::Raw),
-            ("", "GRPC", Speech::H2c),
-            ("grpc-api", "", Speech::H2c),
-            ("grpc-web", "grpc-web", Speech::Http),
-        ] {
-            assert_eq!(speech(name, app), expected, "{name:?} {app:?}");
-        }
-    }
 }

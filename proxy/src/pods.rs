@@ -19,7 +19,7 @@ use crate::retry::Failure;
 use crate::socket::{Patience, connect, pod_patience};
 
 /// How long a pod that does not read may stall a body that is streamed to it.
-const STALLED_BODY: Duration = Duration::from_secs(10);
+pub(crate) const STALLED_BODY: Duration = Duration::from_secs(10);
 
 /// What a connection carries towards the pod, which decides how silence is read.
 ///
@@ -143,7 +143,7 @@ impl Pods {
     }
 }
 
-fn failure(error: &io::Error) -> Failure {
+pub(crate) fn failure(error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::TimedOut => Failure::ConnectTimeout,
         _ => Failure::Refused,

@@ -1,69 +1,121 @@
-//! Ports that do not speak HTTP: bytes both ways between a client and a pod of this cluster.
+//! Ports that do not speak HTTP: bytes both ways between a client and a pod, of this cluster or of another one.
 //!
-//! Only endpoints of the own cluster serve such ports so far: raw connections do not cross clusters yet.
+//! The cluster is chosen by the shares, as for a request, and an attempt that fails is followed by another endpoint's and
+//! then by another cluster's: the client's first byte is read only when its far side stands.
 
-use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use tokio::io::copy_bidirectional;
+use http::{Method, StatusCode};
+use strait_catalog::ClusterId;
+use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
-use crate::balance::{Attempted, TargetRef, pick_local_only};
+use crate::attempt::{Opened, Stream, open};
+use crate::balance::Attempted;
 use crate::door::Door;
-use crate::health::Outcome;
-use crate::retry::MAX_CHEAP;
-use crate::route::InFlight;
-use crate::shared::Phase;
-use crate::socket::{Patience, connect, pod_patience};
+use crate::exchange::{FOR_NEWS, Scope, choose, pause};
+use crate::failure::Kind;
+use crate::retry::{Left, Next, Tally, next};
+use crate::route::{InFlight, ServiceRoute};
+use crate::tunnel::{Held, Pair, Side, carry, stopped};
 use crate::worker::Worker;
 
-/// Relays one connection. A client that cannot be served is closed.
-pub(crate) async fn relay(worker: &Rc<Worker>, door: &Rc<Door>, mut client: TcpStream) {
+/// Relays one connection. A client that cannot be served is reset.
+pub(crate) async fn relay(worker: &Rc<Worker>, door: &Rc<Door>, client: Side) {
     let gone = door.metrics.begin();
     let began = std::time::Instant::now();
-    let Some((mut pod, flight)) = reach(worker, door).await else {
-        gone.answered();
-        door.metrics.failed(crate::failure::Kind::NoEndpoints, began.elapsed());
-        return;
-    };
+    let reached = reach(worker, || door.route(worker), Scope::Anywhere).await;
     gone.answered();
-    door.metrics.answered(&worker.shared.local, http::StatusCode::OK, began.elapsed());
-    let mut phase = worker.phase.clone();
-    let stopped = async {
-        let deadline = match phase.wait_for(|p| matches!(p, Phase::Stopping(_))).await.as_deref() {
-            Ok(Phase::Stopping(deadline)) => *deadline,
-            _ => return,
-        };
-        tokio::time::sleep_until(deadline.into()).await;
+    match reached {
+        Ok((opened, cluster)) => {
+            door.metrics.answered(&cluster, StatusCode::OK, began.elapsed());
+            match opened {
+                Opened::Pod(pod, flight) => here(worker, client, pod, flight).await,
+                Opened::Stream(stream) => across(worker, client, stream).await,
+            }
+        }
+        Err(kind) => {
+            door.metrics.failed(kind, began.elapsed());
+            client.reset();
+        }
+    }
+}
+
+/// Two sockets, until both have ended or one breaks.
+async fn here(worker: &Worker, client: Side, mut pod: TcpStream, flight: InFlight) {
+    let Side::Tcp(mut client, ahead) = client else { return };
+    let _open = worker.metrics.tunnel();
+    let joined = async {
+        pod.write_all(&ahead).await?;
+        copy_bidirectional(&mut client, &mut pod).await.map(|_| ())
     };
-    tokio::select! {
-        _ = copy_bidirectional(&mut client, &mut pod) => {}
-        () = stopped => {}
+    let well = tokio::select! {
+        joined = joined => joined.is_ok(),
+        () = stopped(worker) => false,
+    };
+    if !well {
+        Side::Tcp(client, ahead).reset();
+        Side::Tcp(pod, bytes::Bytes::new()).reset();
     }
     drop(flight);
 }
 
-/// Connects to a pod, another one after each failure: nothing was sent yet.
-async fn reach(worker: &Rc<Worker>, door: &Rc<Door>) -> Option<(TcpStream, InFlight)> {
-    let route = door.route(worker)?;
-    let patience = Patience { unacked: std::time::Duration::from_secs(10), ..pod_patience(std::time::Duration::ZERO) };
-    let mut tried = Attempted::none();
-    for _ in 0..MAX_CHEAP {
-        let now_ms = worker.shared.now_ms();
-        let choice = worker.with_rng(|rng| pick_local_only(&route, rng, now_ms, &tried))?;
-        let TargetRef::Pod(address) = choice.target else { return None };
-        let flight = choice.begin();
-        let began = std::time::Instant::now();
-        let outcome = match connect(address, worker.shared.timeouts.connect_pod, patience).await {
-            Ok(pod) => {
-                flight.record(Outcome::Success { latency: began.elapsed() }, worker.shared.now_ms());
-                return Some((pod, flight));
+/// A socket and a stream to another cluster.
+async fn across(worker: &Worker, client: Side, stream: Stream) {
+    let Stream { inflow, give, seat, flight, counted } = stream;
+    let held = Held { _counted: counted, _open: worker.metrics.crossing(), _flight: Some(flight), _seat: Some(seat) };
+    let (source, sink) = client.split();
+    let pair = Pair::new(held);
+    give.give(source, &pair);
+    carry(worker, pair, inflow, sink, std::future::pending()).await;
+}
+
+/// Opens a connection to an endpoint, another one after each failure: nothing was sent yet. Like a request, what failed
+/// everywhere is held for a while.
+///
+/// # Errors
+/// The last failure, or what kept it from being tried at all.
+pub(crate) async fn reach(
+    worker: &Rc<Worker>,
+    newest: impl Fn() -> Option<Arc<ServiceRoute>>,
+    scope: Scope,
+) -> Result<(Opened, ClusterId), Kind> {
+    let timeouts = &worker.shared.timeouts;
+    let deadline = Instant::now() + timeouts.request;
+    let (mut tried, mut tally) = (Attempted::none(), Tally::default());
+    let (mut held_since, mut waiting_since) = (None, None);
+    let mut kind = Kind::NoEndpoints;
+    loop {
+        let route = newest().ok_or(Kind::NoEndpoints)?;
+        let Some(choice) = choose(worker, &route, scope, &tried) else {
+            let news = scope == Scope::Anywhere && worker.shared.is_new();
+            if news && pause(&mut waiting_since, FOR_NEWS.min(timeouts.request)).await {
+                continue;
             }
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Outcome::ConnectTimeout,
-            Err(_) => Outcome::Refused,
+            return Err(kind);
         };
-        flight.record(outcome, worker.shared.now_ms());
-        tried.note(&choice);
+        if choice.repeated && !pause(&mut held_since, timeouts.hold).await {
+            return Err(kind);
+        }
+        let attempt = tokio::time::timeout_at(deadline, open(worker, &route.key, &choice));
+        let failure = match attempt.await {
+            Ok(Ok(opened)) => return Ok((opened, choice.cluster.clone())),
+            Ok(Err(failure)) => failure,
+            Err(_) => return Err(Kind::Timeout),
+        };
+        kind = failure.kind();
+        tally.note(failure);
+        let left = deadline.saturating_duration_since(Instant::now());
+        match next(failure, &Method::CONNECT, Left::Unsent, tally, left) {
+            Next::Again => {}
+            Next::Hold if pause(&mut held_since, timeouts.hold).await => {}
+            _ => return Err(kind),
+        }
+        worker.metrics.retry(failure);
+        if !failure.blames_connection() {
+            tried.note(&choice);
+        }
     }
-    None
 }

@@ -110,7 +110,10 @@ async fn serve_admitted(
         exchange(worker, &route, Scope::Anywhere, &mut outgoing).await.map_err(|lost: Lost| lost.kind)?;
     if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let client = outgoing.upgrade.take().ok_or(Kind::Broken)?;
-        tunnel::join(worker, client, hyper::upgrade::on(&mut reply.response));
+        match &mut reply.held {
+            Held::Crossing(crossing) => crossing.client = Some(client),
+            _ => tunnel::join(worker, client, hyper::upgrade::on(&mut reply.response)),
+        }
     }
     Ok((reply, cluster))
 }
@@ -126,6 +129,10 @@ pub(crate) async fn passed(
     let (mut head, body) = response.into_parts();
     clean_response(&mut head);
     finish_head(&mut head);
+    if let Held::Crossing(crossing) = held {
+        crossing.start(worker, body);
+        return Response::from_parts(head, ResponseBody::Own(None));
+    }
     let passing = Passing { worker: worker.clone(), held, _flight: flight, _under_way: under_way };
     Response::from_parts(head, ResponseBody::passed(body, passing).await)
 }

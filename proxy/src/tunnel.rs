@@ -1,35 +1,113 @@
-//! Two upgraded connections joined (WebSocket and the like): bytes both ways until either side ends.
+//! Connections that are not, or no longer, HTTP: bytes both ways until both sides have said their end.
+//!
+//! Within the cluster two sockets are joined. Across clusters one side is a stream of a link: an HTTP/2 request whose
+//! body carries one direction and whose answer's body the other. It behaves as RFC 9113 §8.5 says of CONNECT: the end of
+//! a body is a FIN, a connection that breaks is `RST_STREAM` with `CONNECT_ERROR`, and what is not read is not sent, by the
+//! stream's window. The method is POST all the same, since hyper turns a CONNECT that is reset into one that ended well,
+//! and a client could not tell half an answer from a whole one.
 
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::task::{Context, Waker};
 
+use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional;
+use tokio_util::sync::CancellationToken;
 
-use crate::shared::Phase;
+mod carry;
+mod flow;
+mod side;
+
+pub(crate) use carry::{carry, join, stopped, trusted};
+pub(crate) use flow::{Flow, Give};
+pub(crate) use side::Side;
+
+use crate::links::Seat;
+use crate::metrics::Raised;
+use crate::retry::Counted;
+use crate::route::InFlight;
 use crate::worker::Worker;
 
-/// Joins the client's and the pod's side once both have left HTTP. Ends at the deadline of a stop.
-pub(crate) fn join(worker: &Rc<Worker>, client: OnUpgrade, pod: OnUpgrade) {
-    let mut phase = worker.phase.clone();
-    let open = worker.metrics.tunnel();
-    worker.tasks.spawn_local(async move {
-        let _open = open;
-        let joined = async {
-            let (Ok(client), Ok(pod)) = tokio::join!(client, pod) else { return };
-            // An error ends both sides, which is all there is to do about it.
-            let _ = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(pod)).await;
-        };
-        let stopped = async {
-            let Ok(phase) = phase.wait_for(|p| matches!(p, Phase::Stopping(_))).await else { return };
-            if let Phase::Stopping(deadline) = *phase {
-                drop(phase);
-                tokio::time::sleep_until(deadline.into()).await;
-            }
-        };
-        tokio::select! {
-            () = joined => {}
-            () = stopped => {}
+/// What a tunnel across clusters holds until both of its directions have ended.
+pub(crate) struct Held {
+    pub(crate) _counted: Counted,
+    pub(crate) _open: Raised,
+    pub(crate) _flight: Option<InFlight>,
+    pub(crate) _seat: Option<Seat>,
+}
+
+/// Shared by the two directions of a tunnel across clusters: when one breaks, the other does.
+pub(crate) struct Pair {
+    broken: CancellationToken,
+    /// The outgoing direction has ended, one way or the other.
+    said: CancellationToken,
+    /// Wakes the outgoing direction, which hyper polls.
+    waker: RefCell<Option<Waker>>,
+    _held: Held,
+}
+
+impl Pair {
+    pub(crate) fn new(held: Held) -> Rc<Self> {
+        Rc::new(Self {
+            broken: CancellationToken::new(),
+            said: CancellationToken::new(),
+            waker: RefCell::default(),
+            _held: held,
+        })
+    }
+
+    /// Breaks both directions: neither end is told that all was said.
+    pub(crate) fn break_off(&self) {
+        self.broken.cancel();
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
         }
-    });
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken.is_cancelled()
+    }
+
+    fn wake_on_break(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if waker.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+}
+
+/// A client's upgrade that another cluster's pod has granted, before the client has been told.
+pub(crate) struct Crossing {
+    /// The client's side, once it has left HTTP.
+    pub(crate) client: Option<OnUpgrade>,
+    pub(crate) give: Give,
+    pub(crate) seat: Seat,
+    pub(crate) counted: Counted,
+}
+
+impl Crossing {
+    /// Joins the client, when it has left HTTP, with the stream whose answer's body this is.
+    pub(crate) fn start(self, worker: &Rc<Worker>, inflow: Incoming) {
+        let Self { client, give, seat, counted } = self;
+        let Some(client) = client else { return };
+        let held = Held { _counted: counted, _open: worker.metrics.crossing(), _flight: None, _seat: Some(seat) };
+        let worker = worker.clone();
+        worker.tasks.clone().spawn_local(async move {
+            let Ok(client) = client.await else { return };
+            let (source, sink) = Side::Upgraded(TokioIo::new(client)).split();
+            let pair = Pair::new(held);
+            give.give(source, &pair);
+            carry(&worker, pair, inflow, sink, std::future::pending()).await;
+        });
+    }
+}
+
+/// Counts a tunnel across clusters in, if there is room for it.
+pub(crate) fn admit(worker: &Worker) -> Option<Counted> {
+    if worker.tunnels.get() as usize >= worker.shared.limits.tunnels {
+        worker.metrics.tunnels_refused.increment(1);
+        return None;
+    }
+    Some(Counted::one(&worker.tunnels))
 }

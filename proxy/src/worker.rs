@@ -47,6 +47,8 @@ pub(crate) struct Worker {
     pub(crate) clients: Rc<Cell<u32>>,
     pub(crate) visits: Visits,
     pub(crate) peers: Rc<Cell<u32>>,
+    /// Raw and upgraded connections that cross clusters.
+    pub(crate) tunnels: Rc<Cell<u32>>,
     /// Log lines about connections that make no sense.
     pub(crate) strangers: Quiet,
     server_tls: Arc<ServerConfig>,
@@ -70,6 +72,7 @@ impl Worker {
             clients: Rc::default(),
             visits: Visits::default(),
             peers: Rc::default(),
+            tunnels: Rc::default(),
             strangers: Quiet::new(Duration::from_secs(10)),
             server_tls: shared.identity.server_config(),
             names: RefCell::default(),

@@ -99,19 +99,6 @@ pub fn pick_local_only<'r>(
     found.map(|choice| Choice { place: &route.inbound, ..choice })
 }
 
-/// Chooses among the own cluster's endpoints whatever its share is, and elsewhere only when none of them is usable: for
-/// requests that cannot leave it, and are better told so than sent where nobody answers.
-pub fn pick_local_first<'r>(
-    route: &'r ServiceRoute,
-    rng: &mut fastrand::Rng,
-    now_ms: u64,
-    tried: &Attempted,
-) -> Option<Choice<'r>> {
-    let mut at_home = Pick { route, rng, now_ms, tried, panic: route.in_panic() };
-    let own = route.local().and_then(|local| at_home.usable_in(local));
-    own.or_else(|| pick(route, rng, now_ms, tried))
-}
-
 struct Pick<'r, 'a> {
     route: &'r ServiceRoute,
     rng: &'a mut fastrand::Rng,

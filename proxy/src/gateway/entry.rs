@@ -3,41 +3,63 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::HeaderMap;
+use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use strait_catalog::{Protocol, ServiceKey, Snapshot};
+use tokio::net::TcpStream;
 
-use super::Peer;
-use crate::attempt::Reply;
+use super::{Peer, tunnel};
+use crate::attempt::{Opened, Reply};
 use crate::body::ResponseBody;
 use crate::exchange::{Lost, Scope, exchange};
 use crate::failure::{Asker, Kind, answer, is_grpc};
-use crate::hygiene::{HOP, LOAD, PORT, SERVICE, VERSION, clean_request};
+use crate::hygiene::{self, HOP, LOAD, PORT, SERVICE, TUNNEL, UPGRADE, VERSION, clean_request};
 use crate::outgoing::Outgoing;
 use crate::plan::{Speech, speech};
-use crate::route::{RouteKey, ServiceRoute};
+use crate::relay::reach;
+use crate::retry::Counted;
+use crate::route::{InFlight, RouteKey, ServiceRoute};
 use crate::serve::{Answer, UnderWay, passed};
+use crate::tunnel::admit;
 use crate::worker::Worker;
+
+/// What became of an authorised request.
+enum Granted {
+    /// A pod answered.
+    Answered(Reply),
+    /// A pod left HTTP.
+    Switched(Reply, Incoming, Counted),
+    /// A pod is connected.
+    Connected(TcpStream, Incoming, (InFlight, Counted)),
+}
 
 /// Answers one request of a peer.
 pub(super) async fn serve(worker: &Rc<Worker>, peer: &Rc<Peer>, request: Request<Incoming>) -> Response<Answer> {
     let grpc = is_grpc(request.headers());
     let under_way = UnderWay { _request: worker.budget.request(), _busy: None };
     let mut report = None;
-    let result = admitted(worker, peer, request, &mut report).await;
-    let load = report.and_then(|route| worker.reports.of(&route, worker.shared.now_ms()));
-    let mut response = match result {
-        Ok(reply) => {
+    let result = match admitted(worker, peer, request, &mut report).await {
+        Ok(Granted::Answered(reply)) => {
             peer.metrics.answered(reply.response.status());
-            passed(worker, reply, under_way, |_| {}).await
+            Ok(passed(worker, reply, under_way, |_| {}).await)
         }
-        Err(lost) => {
-            peer.metrics.failed(lost.kind);
-            answer(lost.kind, grpc, Asker::Proxy { touched: lost.touched }).map(ResponseBody::Own)
+        Ok(Granted::Switched(reply, inflow, counted)) => {
+            peer.metrics.answered(StatusCode::SWITCHING_PROTOCOLS);
+            tunnel::switched(worker, peer, reply, inflow, counted).await
         }
+        Ok(Granted::Connected(pod, inflow, held)) => {
+            peer.metrics.answered(StatusCode::OK);
+            Ok(tunnel::connected(worker, peer, pod, inflow, held))
+        }
+        Err(lost) => Err(lost),
     };
+    let load = report.and_then(|route| worker.reports.of(&route, worker.shared.now_ms()));
+    let mut response = result.unwrap_or_else(|lost| {
+        peer.metrics.failed(lost.kind);
+        answer(lost.kind, grpc, Asker::Proxy { touched: lost.touched }).map(ResponseBody::Own)
+    });
     if let Some(load) = load {
         response.headers_mut().insert(LOAD, load);
     }
@@ -49,7 +71,7 @@ async fn admitted(
     peer: &Peer,
     request: Request<Incoming>,
     report: &mut Option<Arc<ServiceRoute>>,
-) -> Result<Reply, Lost> {
+) -> Result<Granted, Lost> {
     let refuse = |kind| Lost { kind, touched: false };
     let (mut head, body) = request.into_parts();
     let snapshot = worker.shared.published.load();
@@ -63,12 +85,35 @@ async fn admitted(
     if worker.budget.requests() as usize > worker.shared.limits.requests || route.shed() {
         return Err(refuse(Kind::Overloaded));
     }
+    if head.headers.contains_key(TUNNEL) {
+        let counted = admit(worker).ok_or_else(|| refuse(Kind::Overloaded))?;
+        let newest = || worker.with_routes(|table| table.get(&key).cloned());
+        let (opened, _) = reach(worker, newest, Scope::Local).await.map_err(refuse)?;
+        let Opened::Pod(pod, flight) = opened else { return Err(refuse(Kind::NoEndpoints)) };
+        return Ok(Granted::Connected(pod, body, (flight, counted)));
+    }
+    let upgrade = head.headers.get(UPGRADE).cloned();
     let request_refused = |refused| refuse(Kind::Request(refused));
-    let notes = clean_request(&mut head, worker.shared.limits.target_bytes).map_err(request_refused)?;
+    let mut notes = clean_request(&mut head, worker.shared.limits.target_bytes).map_err(request_refused)?;
     peer.trace.stamp_via(&mut head).map_err(request_refused)?;
+    if let Some(protocol) = upgrade.and_then(wish) {
+        let counted = admit(worker).ok_or_else(|| refuse(Kind::Overloaded))?;
+        notes.upgrade = Some(protocol);
+        let mut outgoing = Outgoing::upgrade(head, notes);
+        let (reply, _) = exchange(worker, &route, Scope::Local, &mut outgoing).await?;
+        return Ok(match reply.response.status() {
+            StatusCode::SWITCHING_PROTOCOLS => Granted::Switched(reply, body, counted),
+            _ => Granted::Answered(reply),
+        });
+    }
     let bounds = (worker.shared.limits.replay_bytes, worker.shared.timeouts.request);
     let mut outgoing = Outgoing::read(head, body, notes, None, h2c, bounds).await.map_err(refuse)?;
-    exchange(worker, &route, Scope::Local, &mut outgoing).await.map(|(reply, _)| reply)
+    exchange(worker, &route, Scope::Local, &mut outgoing).await.map(|(reply, _)| Granted::Answered(reply))
+}
+
+/// The protocol that the client behind a peer asks for, by the rules for this cluster's own clients.
+fn wish(protocol: HeaderValue) -> Option<HeaderValue> {
+    hygiene::upgrade(&HeaderMap::from_iter([(header::UPGRADE, protocol)]))
 }
 
 /// What the request is for, if it may cross: it has crossed once, and this cluster exports that port of that service

@@ -24,6 +24,12 @@ pub(crate) const PORT: HeaderName = HeaderName::from_static("x-strait-port");
 pub(crate) const HOP: HeaderName = HeaderName::from_static("x-strait-hop");
 /// To a gateway: the version the client spoke, `1.0`, `1.1` or `2`.
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-strait-version");
+/// To a gateway: a raw connection is asked for, [`TUNNEL_TCP`]. From it: the connection stands.
+pub(crate) const TUNNEL: HeaderName = HeaderName::from_static("x-strait-tunnel");
+/// The one kind of raw connection there is.
+pub(crate) const TUNNEL_TCP: &str = "tcp";
+/// To a gateway: what the client would rather speak, as its `Upgrade` said. From it: what the pod has switched to.
+pub(crate) const UPGRADE: HeaderName = HeaderName::from_static("x-strait-upgrade");
 /// From a gateway: the load of the service in its cluster.
 pub(crate) const LOAD: HeaderName = HeaderName::from_static("x-strait-load");
 /// From a gateway, and to clients: the kind of an error that is the proxy's, not a pod's.

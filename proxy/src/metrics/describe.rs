@@ -23,7 +23,15 @@ pub(crate) fn describe() {
     describe_counter!("strait_proxy_replays_denied_total", "Replays given up because the budget stayed spent");
     describe_counter!("strait_proxy_ejections_total", "Targets ejected by a request's failure, by kind: pod, gateway");
     describe_counter!("strait_proxy_clients_cut_total", "Client connections cut, by reason");
-    describe_gauge!("strait_proxy_connections", "Open connections, by kind: client, gateway, tunnel");
+    describe_gauge!(
+        "strait_proxy_connections",
+        "Open connections, by kind: client, gateway, tunnel (two joined within the cluster), crossing (raw or upgraded, to or \
+         from another cluster)"
+    );
+    describe_counter!(
+        "strait_proxy_tunnels_refused_total",
+        "Raw and upgraded connections not taken across clusters because too many are open"
+    );
     describe_gauge!("strait_proxy_share", "Part of a service's requests that each cluster gets, 0 to 1");
     describe_gauge!(
         "strait_proxy_endpoints",

@@ -65,7 +65,7 @@ impl ServiceMetrics {
             Kind::Broken | Kind::LinkDead | Kind::Unknown => 1,
             Kind::Timeout => 2,
             Kind::Overloaded => 3,
-            Kind::Request(_) | Kind::Hop | Kind::NoUpgrade => 4,
+            Kind::Request(_) | Kind::Hop => 4,
         };
         self.failures[at].increment(1);
     }

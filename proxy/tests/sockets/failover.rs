@@ -159,20 +159,6 @@ async fn more_requests_than_streams() {
 }
 
 #[tokio::test]
-async fn upgrades_do_not_cross_clusters_and_are_told_so() {
-    let mut pair = Pair::new(1, None).await;
-    pair.west_pods.clear();
-    // One plain request finds out that home is gone.
-    assert_eq!(once(pair.west.door(), get("/")).await.unwrap().served_by(), "us-east");
-    let mut request = get("/shout");
-    request.headers_mut().insert("connection", "upgrade".parse().unwrap());
-    request.headers_mut().insert("upgrade", "shout".parse().unwrap());
-    let got = once(pair.west.door(), request).await.unwrap();
-    assert_eq!((got.status.as_u16(), got.headers["x-strait-error"].as_bytes()), (501, &b"no-upgrade"[..]));
-    pair.stop().await;
-}
-
-#[tokio::test]
 async fn the_serving_gateway_becomes_a_black_hole_under_load() {
     let mut pair = Pair::new(3, Some(Duration::from_millis(30))).await;
     let (west, mut third) = (&pair.west, Site::new("eu-west"));

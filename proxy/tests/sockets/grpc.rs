@@ -1,15 +1,23 @@
 //! gRPC: HTTP/2 from end to end, trailers included, at home and across clusters.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request};
-use http_body_util::{BodyExt, Full};
+use futures_util::stream::unfold;
+use http::{HeaderMap, Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Incoming;
 use hyper::client::conn::http2;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 
 use crate::pair::Pair;
+use crate::plain::{LIMIT, listen};
 use crate::pod::Pod;
 use crate::site::Site;
 
@@ -60,5 +68,90 @@ async fn across_clusters() {
     let (body, trailers, head) = call(pair.west.door()).await;
     assert_eq!((&*body, head.headers["x-strait-served-by"].as_bytes()), ("question far", &b"us-east"[..]));
     assert_eq!(trailers.unwrap()["grpc-status"], "0");
+    pair.stop().await;
+}
+
+type Said = Result<Frame<Bytes>, Infallible>;
+
+/// A pod with one server-streaming call, which says what the test sends.
+async fn streaming(at: SocketAddr) -> mpsc::Sender<Said> {
+    let (say, said) = mpsc::channel::<Said>(1);
+    let said = Arc::new(Mutex::new(Some(said)));
+    let listener = listen(at).await;
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let said = said.clone();
+            let service = service_fn(move |_: Request<Incoming>| {
+                let said = said.lock().unwrap().take().expect("one call");
+                let body = Box::pin(unfold(said, |mut said| async move { Some((said.recv().await?, said)) }));
+                let response = Response::builder().header("content-type", "application/grpc");
+                let response = response.body(StreamBody::new(body)).unwrap();
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let conn = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(conn.serve_connection(TokioIo::new(tcp), service));
+        }
+    });
+    say
+}
+
+async fn each_message_in_turn(door: SocketAddr, say: mpsc::Sender<Said>) {
+    let tcp = TcpStream::connect(door).await.unwrap();
+    let (mut sender, conn) = http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.unwrap();
+    tokio::spawn(conn);
+    let request = Request::post("http://model.ml/Model/Stream")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(Full::new(Bytes::from_static(b"prompt")))
+        .unwrap();
+    let mut response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    for token in 0..50_u8 {
+        let message = Bytes::from(vec![token; 1 + usize::from(token) * 100]);
+        say.send(Ok(Frame::data(message.clone()))).await.unwrap();
+        let mut got = Vec::new();
+        while got.len() < message.len() {
+            let frame = tokio::time::timeout(LIMIT, response.frame()).await.expect("it comes by itself");
+            got.extend_from_slice(&frame.unwrap().unwrap().into_data().unwrap());
+        }
+        assert_eq!(got, message);
+    }
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", "5".parse().unwrap());
+    trailers.insert("grpc-message", "no more of it".parse().unwrap());
+    say.send(Ok(Frame::trailers(trailers.clone()))).await.unwrap();
+    drop(say);
+    let rest = response.body_mut().collect().await.unwrap();
+    assert_eq!(rest.trailers().unwrap(), &trailers);
+}
+
+#[tokio::test]
+async fn each_message_arrives_before_the_next_is_sent() {
+    let mut site = Site::new("us-west");
+    site.export();
+    site.slice(1);
+    site.import("grpc");
+    site.start().await;
+    let say = streaming(site.pod(0)).await;
+    each_message_in_turn(site.door(), say).await;
+    site.stop().await;
+
+    let mut pair = Pair::speaking("grpc", 1, None, |_| ()).await;
+    pair.west_pods.clear();
+    pair.east_pods.clear();
+    let say = streaming(pair.east.pod(0)).await;
+    each_message_in_turn(pair.west.door(), say).await;
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn an_error_of_the_proxies_is_a_grpc_status() {
+    let mut pair = Pair::speaking("grpc", 1, None, |_| ()).await;
+    pair.west_pods.clear();
+    pair.east_pods.clear();
+    let (body, trailers, head) = call(pair.west.door()).await;
+    assert_eq!((head.status.as_u16(), &*body, trailers), (200, "", None), "trailers only");
+    assert_eq!(head.headers["grpc-status"], "14", "{head:?}");
+    assert_eq!(head.headers["content-type"], "application/grpc");
     pair.stop().await;
 }

@@ -3,12 +3,18 @@
 
 mod changes;
 mod client;
+mod detect;
 mod failover;
 mod gateway;
 mod grpc;
 mod local;
 mod pair;
+mod plain;
 mod pod;
+mod psql;
+mod raw;
 mod relay;
 mod rules;
 mod site;
+mod streams;
+mod upgrades;

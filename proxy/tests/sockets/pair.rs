@@ -25,11 +25,21 @@ impl Pair {
     }
 
     pub async fn with(pods: u8, relayed: Option<Duration>, edit: impl FnOnce(&mut ProxyConfig)) -> Self {
+        Self::speaking("", pods, relayed, edit).await
+    }
+
+    /// The same with a port that says what it speaks.
+    pub async fn speaking(
+        app_protocol: &str,
+        pods: u8,
+        relayed: Option<Duration>,
+        edit: impl FnOnce(&mut ProxyConfig),
+    ) -> Self {
         let (mut west, mut east) = (Site::new("us-west"), Site::new("us-east"));
         for site in [&west, &east] {
             site.export();
             site.slice(pods);
-            site.import("");
+            site.import(app_protocol);
         }
         let relay = match relayed {
             Some(delay) => {

@@ -10,7 +10,7 @@ async fn one_pod() -> (Site, Pod) {
     let mut site = Site::new("us-west");
     site.export();
     site.slice(1);
-    site.import("");
+    site.import("http");
     let pod = Pod::start(site.pod(0), "pod-0").await;
     site.start().await;
     (site, pod)

@@ -126,6 +126,15 @@ impl Site {
         self.change(Key::of_service(&self.id, Kind::EXPORT, &service()), Value::Export(ExportRecord::default()));
     }
 
+    /// Takes the export back.
+    pub fn unexport(&self) {
+        let mut guard = self.catalog.lock().unwrap();
+        guard.1 += 1;
+        let version = Version::new(0, guard.1);
+        let key = Key::of_service(&self.id, Kind::EXPORT, &service());
+        guard.0.apply(Record::tombstone(key, version), Authority::Owner, 0);
+    }
+
     /// The slice: that many ready pods, numbered from 0.
     pub fn slice(&self, ready: u8) {
         let endpoint = |n| SliceEndpoint {

@@ -1,0 +1,12 @@
+//! Why a body ended before its end.
+
+/// Ends a body that passes through. hyper makes `RST_STREAM` of it, with the reason it finds among the sources.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// The other side's body broke off.
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+    /// The connection that a tunnel carries broke (RFC 9113 §8.5: `CONNECT_ERROR`).
+    #[error("the connection that the tunnel carries broke")]
+    Tunnel(#[source] h2::Error),
+}

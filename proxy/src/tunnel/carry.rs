@@ -1,0 +1,100 @@
+//! The tasks that carry bytes until both directions have ended, something broke, or the daemon stops.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use strait_catalog::ClusterId;
+use tokio::io::copy_bidirectional;
+
+use super::Pair;
+use super::side::Sink;
+use crate::shared::Phase;
+use crate::worker::Worker;
+
+/// How often the gateway asks whether a tunnel's cluster is still a peer.
+const TRUST_LOOK: Duration = Duration::from_secs(1);
+
+/// At the deadline itself all sockets are closed with FIN; until then there is time to say that they broke.
+const TO_RESET: Duration = Duration::from_millis(100);
+
+/// Joins the client's and the pod's side once both have left HTTP. Ends at the deadline of a stop.
+pub(crate) fn join(worker: &Rc<Worker>, client: OnUpgrade, pod: OnUpgrade) {
+    let open = worker.metrics.tunnel();
+    let worker = worker.clone();
+    worker.tasks.clone().spawn_local(async move {
+        let _open = open;
+        let joined = async {
+            let (Ok(client), Ok(pod)) = tokio::join!(client, pod) else { return };
+            // An error ends both sides, which is all there is to do about it.
+            let _ = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(pod)).await;
+        };
+        tokio::select! {
+            () = joined => {}
+            () = stopped(&worker) => {}
+        }
+    });
+}
+
+/// Carries what the other cluster says to this side, while hyper carries what this side says. Returns when both have
+/// ended; breaks both when one breaks, when the daemon's time is over, or when `over` returns.
+pub(crate) async fn carry(
+    worker: &Worker,
+    pair: Rc<Pair>,
+    inflow: Incoming,
+    mut sink: Sink,
+    over: impl Future<Output = ()>,
+) {
+    let both = async {
+        if pour(inflow, &mut sink).await.is_none() {
+            pair.break_off();
+        }
+        pair.said.cancelled().await;
+    };
+    tokio::select! {
+        biased;
+        () = pair.broken.cancelled() => {}
+        () = both => {}
+        () = stopped(worker) => pair.break_off(),
+        () = over => pair.break_off(),
+    }
+    if pair.is_broken() {
+        sink.reset();
+    }
+}
+
+/// One direction, to its end. `None` when it broke.
+async fn pour(mut inflow: Incoming, sink: &mut Sink) -> Option<()> {
+    while let Some(frame) = inflow.frame().await {
+        if let Ok(bytes) = frame.ok()?.into_data() {
+            sink.write(&bytes).await.ok()?;
+        }
+    }
+    // hyper ends a body by a GOAWAY or reset with NO_ERROR as well, which is no FIN.
+    if !inflow.is_end_stream() {
+        return None;
+    }
+    sink.finish().await.ok()
+}
+
+/// Until just before the deadline of a stop.
+pub(crate) async fn stopped(worker: &Worker) {
+    let mut phase = worker.phase.clone();
+    let deadline = match phase.wait_for(|p| matches!(p, Phase::Stopping(_))).await.as_deref() {
+        Ok(Phase::Stopping(deadline)) => *deadline,
+        // Without a sender the process is at its end as well.
+        _ => return,
+    };
+    tokio::time::sleep_until(deadline.checked_sub(TO_RESET).unwrap_or(deadline).into()).await;
+}
+
+/// Until a cluster is no longer a peer.
+pub(crate) async fn trusted(worker: &Worker, cluster: &ClusterId) {
+    while worker.shared.identity.trust().knows(cluster) {
+        tokio::time::sleep(TRUST_LOOK).await;
+    }
+}

@@ -1,0 +1,161 @@
+//! Answers that come in pieces, bodies that are large, and words before the answer; through one hop and through two.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::pair::Pair;
+use crate::plain::{LIMIT, fill, head, listen, swallow};
+use crate::site::Site;
+
+/// A door with a bare pod behind it in the same cluster, and one whose pod is in the other cluster.
+struct Both {
+    site: Site,
+    near: TcpListener,
+    pair: Pair,
+    far: TcpListener,
+}
+
+impl Both {
+    async fn new() -> Self {
+        let mut site = Site::new("us-west");
+        site.export();
+        site.slice(1);
+        site.import("http");
+        let near = listen(site.pod(0)).await;
+        site.start().await;
+        let mut pair = Pair::speaking("http", 1, None, |_| ()).await;
+        pair.west_pods.clear();
+        pair.east_pods.clear();
+        let far = listen(pair.east.pod(0)).await;
+        Self { site, near, pair, far }
+    }
+
+    fn doors(&self) -> [(SocketAddr, &TcpListener); 2] {
+        [(self.site.door(), &self.near), (self.pair.west.door(), &self.far)]
+    }
+
+    async fn stop(&self) {
+        self.site.stop().await;
+        self.pair.stop().await;
+    }
+}
+
+/// A client that has sent this, and the pod's connection, whose head was read.
+async fn ask(door: SocketAddr, pod: &TcpListener, request: &str) -> (TcpStream, TcpStream, String) {
+    let mut client = TcpStream::connect(door).await.unwrap();
+    client.set_nodelay(true).unwrap();
+    client.write_all(request.as_bytes()).await.unwrap();
+    let (mut server, _) = tokio::time::timeout(LIMIT, pod.accept()).await.expect("the pod is asked").unwrap();
+    server.set_nodelay(true).unwrap();
+    let seen = head(&mut server).await;
+    (client, server, seen)
+}
+
+/// Reads until these bytes have come.
+async fn until_seen(from: &mut TcpStream, what: &str) {
+    let mut got = Vec::new();
+    while !got.windows(what.len()).any(|w| w == what.as_bytes()) {
+        got.push(tokio::time::timeout(LIMIT, from.read_u8()).await.expect("it comes by itself").unwrap());
+    }
+}
+
+#[tokio::test]
+async fn each_event_arrives_before_the_next_is_made() {
+    let both = Both::new().await;
+    for (door, pod) in both.doors() {
+        let (mut client, mut server, _) = ask(door, pod, "GET /events HTTP/1.1\r\nhost: m\r\n\r\n").await;
+        let began = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+        server.write_all(began).await.unwrap();
+        let told = head(&mut client).await;
+        assert!(told.contains("content-type: text/event-stream\r\n"), "{told}");
+        for token in 0..50 {
+            let event = format!("data: token {token}\n\n");
+            server.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes()).await.unwrap();
+            until_seen(&mut client, &event).await;
+        }
+        server.write_all(b"0\r\n\r\n").await.unwrap();
+        until_seen(&mut client, "0\r\n\r\n").await;
+    }
+    both.stop().await;
+}
+
+/// More than what is buffered between two ends; the kernel's socket buffers are the larger part of it.
+const LARGE: usize = 64 << 20;
+
+#[tokio::test]
+async fn a_large_body_waits_for_a_pod_that_reads_slowly() {
+    let both = Both::new().await;
+    for (door, pod) in both.doors() {
+        let request = format!("POST /upload HTTP/1.1\r\nhost: m\r\ncontent-length: {LARGE}\r\n\r\n");
+        let (mut client, mut server, _) = ask(door, pod, &request).await;
+        let taken = fill(&mut client, LARGE).await;
+        assert!(taken < LARGE / 2, "{taken} bytes were taken for a pod that reads nothing");
+        let (rest, ()) = tokio::join!(fill(&mut client, LARGE - taken), swallow(&mut server, LARGE));
+        assert_eq!(taken + rest, LARGE);
+        server.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        assert!(head(&mut client).await.starts_with("http/1.1 204 "));
+    }
+    both.stop().await;
+}
+
+#[tokio::test]
+async fn a_large_answer_waits_for_a_client_that_reads_slowly() {
+    let both = Both::new().await;
+    for (door, pod) in both.doors() {
+        let (mut client, mut server, _) = ask(door, pod, "GET /model HTTP/1.1\r\nhost: m\r\n\r\n").await;
+        server.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n").as_bytes()).await.unwrap();
+        let given = fill(&mut server, LARGE).await;
+        assert!(given < LARGE / 2, "{given} bytes were taken for a client that reads nothing");
+        head(&mut client).await;
+        let (rest, ()) = tokio::join!(fill(&mut server, LARGE - given), swallow(&mut client, LARGE));
+        assert_eq!(given + rest, LARGE);
+    }
+    both.stop().await;
+}
+
+#[tokio::test]
+async fn a_pod_decides_whether_it_takes_the_body() {
+    let both = Both::new().await;
+    for (door, pod) in both.doors() {
+        let request = "PUT /x HTTP/1.1\r\nhost: m\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n";
+        let (mut client, mut server, seen) = ask(door, pod, request).await;
+        assert!(seen.contains("expect: 100-continue\r\n"), "{seen}");
+        server.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.unwrap();
+        assert!(head(&mut client).await.starts_with("http/1.1 100 "));
+        client.write_all(b"hello").await.unwrap();
+        let mut body = [0; 5];
+        tokio::time::timeout(LIMIT, server.read_exact(&mut body)).await.expect("the body").unwrap();
+        assert_eq!(&body, b"hello");
+        server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await.unwrap();
+        assert!(head(&mut client).await.starts_with("http/1.1 200 "));
+
+        let (mut client, mut server, _) = ask(door, pod, request).await;
+        server.write_all(b"HTTP/1.1 417 Expectation Failed\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        let mut told = head(&mut client).await;
+        // Across clusters the proxy itself has asked for the body, which then waits at the other gateway.
+        if told.starts_with("http/1.1 100 ") {
+            told = head(&mut client).await;
+        }
+        assert!(told.starts_with("http/1.1 417 "), "{told}");
+        let _ = client.write_all(b"hello").await;
+        let unread = tokio::time::timeout(std::time::Duration::from_millis(300), server.read_u8()).await;
+        assert!(!matches!(unread, Ok(Ok(_))), "the pod wanted no body: {unread:?}");
+    }
+    both.stop().await;
+}
+
+#[tokio::test]
+async fn words_before_the_answer_do_not_break_it() {
+    let both = Both::new().await;
+    for (door, pod) in both.doors() {
+        let (mut client, mut server, _) = ask(door, pod, "GET / HTTP/1.1\r\nhost: m\r\n\r\n").await;
+        server.write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n").await.unwrap();
+        server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+        let told = head(&mut client).await;
+        assert!(told.starts_with("http/1.1 200 "), "{told}");
+        until_seen(&mut client, "ok").await;
+    }
+    both.stop().await;
+}
