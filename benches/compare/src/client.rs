@@ -130,6 +130,21 @@ impl Client {
         Ok(Outcome { good: latency.len(), took: begin.elapsed(), latency })
     }
 
+    /// One request on every connection, one after the other.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn each_once(&mut self) -> Result<()> {
+        let (free, slots) = (std::mem::take(&mut self.free), std::mem::replace(&mut self.slots, 1));
+        for line in 0..self.lines.len() {
+            self.free = VecDeque::from([line]);
+            // The first is due at the begin, and no second one before the end.
+            self.run(Pace::Open(1.0), Duration::from_nanos(1))?;
+        }
+        (self.free, self.slots) = (free, slots);
+        Ok(())
+    }
+
     fn name(&self) -> String {
         format!("the client of {}", self.at)
     }

@@ -59,6 +59,8 @@ fn every_speech_gets_whole_bodies_of_every_size() {
             assert!(outcome.good >= 4, "{speech:?}, {body} bytes: {}", outcome.good);
             let again = client.run(Pace::Open(100.0), Duration::from_millis(100)).unwrap();
             assert_eq!(again.good, 10, "{speech:?}, {body} bytes, on the same connections");
+            client.each_once().unwrap();
+            client.run(Pace::Open(100.0), Duration::from_millis(20)).unwrap();
         }
     }
 }

@@ -4,15 +4,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::client::{Client, Pace};
+use crate::client::Client;
 use crate::load::{Load, Protocol};
 use crate::peers::Peer;
 use crate::poll::Poll;
 
 /// How long connections are idle before memory is looked at.
 const REST: Duration = Duration::from_secs(5);
-/// New connections per second; each carries one request, so that few are under way to the pod.
-const RATE: f64 = 2000.0;
 
 /// Memory with one protocol.
 #[derive(Debug)]
@@ -25,15 +23,15 @@ pub struct Table {
     pub rows: Vec<(&'static str, u64, f64)>,
 }
 
-/// Opens so many connections to all peers, lets each carry one request, and looks what memory they take.
+/// Opens so many connections to all peers, lets each carry one request, and looks what memory they take. The requests come
+/// one after the other, so that few connections to the pod are needed.
 pub fn measure(connections: u32, protocol: Protocol, peers: &[Peer]) -> Result<Table> {
     let load = Load { speech: protocol.speech(), body: 128, connections, streams: 1 };
     let mut opened = Vec::new();
     for peer in peers {
         let before = peer.memory();
         let client = Client::open(peer.at, load).and_then(|mut client| {
-            // Connections take turns, so each has one.
-            client.run(Pace::Open(RATE), Duration::from_secs_f64(f64::from(connections) / RATE))?;
+            client.each_once()?;
             Ok(client)
         });
         match client {

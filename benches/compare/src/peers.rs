@@ -87,6 +87,9 @@ struct Meal {
     recipes: Vec<Recipe>,
 }
 
+/// A peer that could not be started, and why.
+pub type Missing = (&'static str, String);
+
 type Cook = fn(&Order<'_>) -> Result<Meal>;
 
 const ALL: [(&str, Cook); 6] = [
@@ -98,12 +101,12 @@ const ALL: [(&str, Cook); 6] = [
     ("strait", strait::cook),
 ];
 
-/// Starts all that are wanted and installed, on CPU 0. Says of the others why they are missing.
-pub fn start(run: &Run, protocol: Protocol, folder: &Path, pod: SocketAddr) -> Result<Vec<Peer>> {
+/// Starts all that are wanted and installed, on CPU 0. Of the others it returns the name and why they are missing.
+pub fn start(run: &Run, protocol: Protocol, folder: &Path, pod: SocketAddr) -> Result<(Vec<Peer>, Vec<Missing>)> {
     let wanted = |name: &str| name == "floor" || run.only.is_empty() || run.only.iter().any(|p| p == name);
     let certificates = folder.join("certificates");
     certificates::write(&certificates)?;
-    let mut peers = Vec::new();
+    let (mut peers, mut missing) = (Vec::new(), Vec::new());
     for (name, cook) in ALL.into_iter().filter(|(name, _)| wanted(name)) {
         let folder = folder.join(name);
         fs::create_dir_all(&folder)?;
@@ -112,10 +115,13 @@ pub fn start(run: &Run, protocol: Protocol, folder: &Path, pod: SocketAddr) -> R
         match cook(&order).and_then(|meal| serve(name, &order, meal)) {
             Ok(peer) => peers.push(peer),
             Err(error) if name == "floor" => return Err(error),
-            Err(error) => eprintln!("MISSING: {name}, {}: {error:#}", protocol.title()),
+            Err(error) => {
+                eprintln!("MISSING: {name}, {}: {error:#}", protocol.title());
+                missing.push((name, format!("{error:#}")));
+            }
         }
     }
-    Ok(peers)
+    Ok((peers, missing))
 }
 
 fn serve(name: &'static str, order: &Order<'_>, meal: Meal) -> Result<Peer> {
@@ -128,7 +134,8 @@ fn serve(name: &'static str, order: &Order<'_>, meal: Meal) -> Result<Peer> {
     }
     let load = Load { speech: order.protocol.speech(), body: 128, connections: 1, streams: 1 };
     let end = Instant::now() + START;
-    while let Err(error) = Client::open(peer.at, load).and_then(|mut c| c.run(Pace::Closed, Duration::from_millis(50))) {
+    while let Err(error) = Client::open(peer.at, load).and_then(|mut c| c.run(Pace::Closed, Duration::from_millis(50)))
+    {
         if Instant::now() > end {
             return Err(error);
         }

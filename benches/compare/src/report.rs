@@ -18,6 +18,9 @@ pub fn print(findings: &Findings, configurations: bool) -> Result<()> {
     for (name, version) in &findings.versions {
         writeln!(out, "- {name}: {version}")?;
     }
+    for (protocol, (name, why)) in &findings.missing {
+        writeln!(out, "- {name}, {}: no row: {why}", protocol.title())?;
+    }
     for found in &findings.tables {
         table(&mut out, found)?;
     }

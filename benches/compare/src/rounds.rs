@@ -22,6 +22,8 @@ pub struct Findings {
     pub versions: Vec<(&'static str, String)>,
     /// What each peer was told, by protocol.
     pub configurations: Vec<(Protocol, &'static str, String)>,
+    /// What could not be started.
+    pub missing: Vec<(Protocol, peers::Missing)>,
     /// In the order of measurement.
     pub tables: Vec<Table>,
     /// Memory of idle connections.
@@ -78,8 +80,9 @@ pub fn measure(run: &Run) -> Result<Findings> {
     let pods = Pods { at, process };
     let mut findings = Findings::default();
     for &protocol in &run.protocols {
-        let peers = peers::start(run, protocol, &folder.path().join(format!("{protocol:?}")), at)?;
+        let (peers, missing) = peers::start(run, protocol, &folder.path().join(format!("{protocol:?}")), at)?;
         findings.note(protocol, &peers);
+        findings.missing.extend(missing.into_iter().map(|m| (protocol, m)));
         let first = findings.tables.len();
         for load in loads(run, protocol) {
             eprintln!("{}, {} bytes, {} connections", protocol.title(), load.body, load.connections);

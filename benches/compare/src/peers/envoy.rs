@@ -16,7 +16,9 @@ const H2: &str = r#"
         explicit_http_config: {http2_protocol_options: {}}"#;
 
 pub fn cook(order: &Order<'_>) -> Result<Meal> {
-    let version = said("envoy", &["--version"])?;
+    let said = said("envoy", &["--version"])?;
+    // It begins with the path of its program.
+    let version = said.split_once("version: ").map_or(said.as_str(), |(_, rest)| rest).to_owned();
     let recipes = match order.protocol {
         Protocol::H1 | Protocol::H2c => vec![one(order, "one", order.at, "", order.pod, "")?],
         Protocol::Grpc => vec![one(order, "one", order.at, "", order.pod, H2)?],
@@ -24,17 +26,18 @@ pub fn cook(order: &Order<'_>) -> Result<Meal> {
             let file = |name: &str| format!("{{filename: \"{}\"}}", order.certificates.join(name).display());
             let context = |alpn: &str| {
                 format!(
-                    "common_tls_context: {{{alpn}tls_params: {{tls_minimum_protocol_version: TLSv1_3}}, tls_certificates: \
+                    "common_tls_context: {{{alpn}tls_params: {{tls_minimum_protocol_version: TLSv1_3, tls_maximum_protocol_version: TLSv1_3}}, tls_certificates: \
                      [{{certificate_chain: {}, private_key: {}}}], validation_context: {{trusted_ca: {}}}}}",
                     file(CERTIFICATE),
                     file(KEY),
                     file(AUTHORITY)
                 )
             };
-            let down = socket("      ", "DownstreamTlsContext", &format!(
-                "require_client_certificate: true, {}",
-                context("alpn_protocols: [h2], ")
-            ));
+            let down = socket(
+                "      ",
+                "DownstreamTlsContext",
+                &format!("require_client_certificate: true, {}", context("alpn_protocols: [h2], ")),
+            );
             let up = socket("    ", "UpstreamTlsContext", &format!("sni: {NAME}, {}", context("")));
             let far = one(order, "far", order.between, &down, order.pod, "")?;
             vec![far, one(order, "near", order.at, "", order.between, &format!("{H2}{up}"))?]

@@ -16,7 +16,8 @@ pub fn cook(order: &Order<'_>) -> Result<Meal> {
         Protocol::Grpc => vec![one(order, "one", order.at, "", order.pod, " proto h2")?],
         Protocol::Mtls => {
             let (both, ca) = (order.certificates.join(BOTH), order.certificates.join(AUTHORITY));
-            let tls = format!("ssl crt {} ca-file {} verify required ssl-min-ver TLSv1.3", both.display(), ca.display());
+            let tls =
+                format!("ssl crt {} ca-file {} verify required ssl-min-ver TLSv1.3", both.display(), ca.display());
             let far = one(order, "far", order.between, &format!(" {tls} alpn h2"), order.pod, "")?;
             let to = format!(" {tls} verifyhost {NAME} sni str({NAME}) alpn h2");
             vec![far, one(order, "near", order.at, "", order.between, &to)?]

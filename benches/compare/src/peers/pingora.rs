@@ -15,7 +15,9 @@ pub fn cook(order: &Order<'_>) -> Result<Meal> {
     };
     let program = fs::canonicalize(&order.run.pingora).with_context(|| {
         let path = order.run.pingora.display();
-        format!("{path} (cargo build --release --manifest-path benches/compare/pingora/Cargo.toml; --pingora names another)")
+        format!(
+            "{path} (cargo build --release --manifest-path benches/compare/pingora/Cargo.toml; --pingora names another)"
+        )
     })?;
     let arguments = vec![order.at.to_string(), order.pod.to_string(), version.to_owned()];
     let configuration = format!("{} (one thread, pool of 4096)", arguments.join(" "));

@@ -67,7 +67,9 @@ impl Agent {
         let folder = self.folder(order);
         fs::create_dir_all(&folder)?;
         let peers = |ca: &str| match peer {
-            Some((peer, _)) => format!("peers:\n- cluster: {}\n  gateways: [\"{}\"]\n  caBundle: {ca}\n", peer.cluster, peer.gateway),
+            Some((peer, _)) => {
+                format!("peers:\n- cluster: {}\n  gateways: [\"{}\"]\n  caBundle: {ca}\n", peer.cluster, peer.gateway)
+            }
             None => String::new(),
         };
         let bundle = peer.map_or_else(String::new, |(_, ca)| format!("\"{}\"", ca.replace('\n', "\\n")));
@@ -85,7 +87,8 @@ impl Agent {
             ("--admin-listen", free()?.to_string()),
             ("--drain-delay", "0s".to_owned()),
         ];
-        let arguments = std::iter::once("agent".to_owned()).chain(arguments.into_iter().flat_map(|(f, v)| [f.to_owned(), v]));
+        let arguments =
+            std::iter::once("agent".to_owned()).chain(arguments.into_iter().flat_map(|(f, v)| [f.to_owned(), v]));
         let configuration = format!("{service}{}", peers("…"));
         Ok(Recipe { program: program.into(), arguments: arguments.collect(), at: self.at, configuration })
     }

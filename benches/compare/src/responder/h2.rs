@@ -148,7 +148,8 @@ impl Talk {
         let Some(answer) = self.asking.remove(&stream) else { return };
         pod.count();
         let mut block = vec![0x88];
-        let (kind_of, length) = if answer.grpc { (&b"application/grpc"[..], None) } else { (&b"text/plain"[..], Some(answer.left)) };
+        let (kind_of, length) =
+            if answer.grpc { (&b"application/grpc"[..], None) } else { (&b"text/plain"[..], Some(answer.left)) };
         frames::field(&mut block, Name::Static(31), kind_of);
         if let Some(length) = length {
             frames::field(&mut block, Name::Static(28), length.to_string().as_bytes());

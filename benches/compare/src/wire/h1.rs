@@ -38,7 +38,11 @@ impl Wire {
                 return Ok(());
             };
             let end = before.saturating_sub(3) + end + 4;
-            check(&self.head[..end], self.body)?;
+            check(&self.head[..end], self.body).map_err(|wrong| {
+                // What comes with it often says why.
+                let said: String = String::from_utf8_lossy(&self.head[end..]).chars().take(120).collect();
+                format!("{wrong} {said}").trim_end().to_owned()
+            })?;
             self.left = Some(self.body);
             bytes = &bytes[end - before..];
             self.head.clear();
