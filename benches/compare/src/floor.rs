@@ -22,7 +22,7 @@ pub fn relay(at: SocketAddr, to: SocketAddr) -> Result<()> {
     let (mut open, mut next) = (HashMap::new(), 2);
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        for ready in poll.wait()? {
+        for ready in poll.wait(None)? {
             if ready.number == LISTENER {
                 while let Ok((client, _)) = listener.accept() {
                     let upstream = TcpStream::connect(to)?;

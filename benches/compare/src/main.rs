@@ -1,22 +1,34 @@
-//! What a proxied request costs: Strait beside nginx, HAProxy and Envoy, and beside a raw relay as the floor, in one run.
+//! What a proxied request costs: Strait beside nginx, HAProxy, Envoy and Pingora, and beside a raw relay as the floor, in one
+//! run.
 //!
-//! The figure is CPU time of the proxy's processes for each request, from the scheduler's own count, with the proxy on
-//! CPU 0 and the client and the responder on CPU 1. Rounds are interleaved: every peer once, then every peer again, so
-//! that a noisy neighbour hits all of them. A ratio is made within its round; ranges that overlap are no claim.
+//! Two instruments that are never mixed. **CPU time a request**: a closed loop as fast as it goes, the proxy on CPU 0, the
+//! client and the pod on CPU 1, and the proxy's own time from the scheduler's count. **Added latency**: an open loop at a
+//! rate below what the slowest peer can do, minus the same without a proxy in the same round. Rounds are interleaved: every
+//! peer once, then every peer again, so that a noisy neighbour hits all of them. A ratio is made within its round; ranges that
+//! overlap are no claim. Every answer is checked.
 //!
 //! ```text
-//!  wrk (CPU 1) ─▶ peer (CPU 0) ─▶ responder (CPU 1)          peers: floor, nginx, haproxy, envoy, strait
+//!  client (CPU 1) ─▶ peer (CPU 0) [─▶ second peer (CPU 0)] ─▶ pod (CPU 1)
 //! ```
 
-mod cpu;
+mod added;
+mod certificates;
+mod client;
+mod family;
 mod floor;
+mod frames;
+mod idle;
+mod load;
+mod machine;
 mod peers;
 mod poll;
 mod process;
+mod profile;
 mod report;
 mod responder;
 mod rounds;
-mod wrk;
+mod tls_floor;
+mod wire;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,8 +36,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::load::Protocol;
+
 #[derive(Parser)]
-#[command(about = "CPU per request of Strait beside other proxies, in one interleaved run")]
+#[command(about = "CPU per request, added latency and memory of Strait beside other proxies, in one interleaved run")]
 struct Arguments {
     #[command(subcommand)]
     part: Option<Part>,
@@ -36,24 +50,61 @@ struct Arguments {
 /// What to measure.
 #[derive(clap::Args, Clone, Debug)]
 struct Run {
-    /// How often every peer is measured
-    #[arg(long, default_value_t = 7)]
+    /// How often every peer is measured, after a shorter round to warm up
+    #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// How long each measurement takes, in seconds
-    #[arg(long, default_value_t = 4)]
-    seconds: u32,
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+    /// What is spoken
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "h1,h2c,grpc,mtls")]
+    protocols: Vec<Protocol>,
     /// Connections of the client
     #[arg(long, value_delimiter = ',', default_value = "1,32,256")]
     connections: Vec<u32>,
-    /// Bytes of an answer's body
+    /// Bytes of an answer's body, 8 MiB at most
     #[arg(long, value_delimiter = ',', default_value = "128,10240,1048576")]
     bodies: Vec<usize>,
+    /// Requests at a time on each HTTP/2 connection
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    streams: u32,
+    /// Not every body with every number of connections: the first body with all of these, and the others with the one
+    /// nearest to 32
+    #[arg(long)]
+    star: bool,
     /// Only these peers; the floor is always measured
     #[arg(long, value_delimiter = ',')]
-    peers: Vec<String>,
+    only: Vec<String>,
+    /// Rates of the open loop, in percent of what the slowest peer can do; 0 leaves latency out
+    #[arg(long, value_delimiter = ',', default_value = "50")]
+    shares: Vec<u32>,
+    /// Connections with which latency is measured, where they are among --connections
+    #[arg(long, value_delimiter = ',', default_value = "32")]
+    latency_connections: Vec<u32>,
+    /// Bodies with which latency is measured, where they are among --bodies
+    #[arg(long, value_delimiter = ',', default_value = "128")]
+    latency_bodies: Vec<usize>,
+    /// How long each measurement of latency takes, in seconds
+    #[arg(long, default_value_t = 1.5)]
+    latency_seconds: f64,
+    /// Idle connections with which memory is measured (HTTP/1.1 and h2c); 0 leaves it out
+    #[arg(long, default_value_t = 1000)]
+    idle: u32,
+    /// Write flame graphs of Strait where another proxy does better into this folder
+    #[arg(long)]
+    profile: Option<PathBuf>,
+    /// At most so many of them, the worst first in each protocol
+    #[arg(long, default_value_t = 2)]
+    profiles: usize,
+    /// Print what every peer was told, too
+    #[arg(long)]
+    configurations: bool,
     /// The strait binary
     #[arg(long, default_value = "target/release/strait")]
     strait: PathBuf,
+    /// The pingora binary
+    #[arg(long, default_value = "benches/compare/pingora/target/release/strait-compare-pingora")]
+    pingora: PathBuf,
 }
 
 #[derive(Subcommand)]
@@ -70,13 +121,26 @@ enum Part {
         /// Where to carry to
         to: SocketAddr,
     },
+    /// One of two relays with TLS between them
+    TlsFloor {
+        /// Which of the two
+        end: tls_floor::End,
+        /// Where to listen
+        listen: SocketAddr,
+        /// Where to carry to
+        to: SocketAddr,
+        /// The folder with the certificates
+        certificates: PathBuf,
+    },
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    machine::raise_open_files();
     match arguments.part {
-        Some(Part::Responder { listen }) => responder::serve(listen),
+        Some(Part::Responder { listen }) => responder::serve(listen, None),
         Some(Part::Floor { listen, to }) => floor::relay(listen, to),
-        None => report::print(&rounds::measure(&arguments.run)?),
+        Some(Part::TlsFloor { end, listen, to, certificates }) => tls_floor::relay(end, listen, to, &certificates),
+        None => report::print(&rounds::measure(&arguments.run)?, arguments.run.configurations),
     }
 }

@@ -3,9 +3,11 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
 /// The number of the listener; connections have others.
@@ -29,11 +31,16 @@ pub struct Ready {
 }
 
 impl Poll {
+    /// Waits for nothing yet.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)?, events: Vec::with_capacity(256) })
+    }
+
     /// Waits for connections at first.
     pub fn on(at: SocketAddr) -> Result<(Self, TcpListener)> {
         let listener = TcpListener::bind(at).with_context(|| format!("listening on {at}"))?;
         listener.set_nonblocking(true)?;
-        let poll = Self { epoll: epoll::create(CreateFlags::CLOEXEC)?, events: Vec::with_capacity(256) };
+        let poll = Self::new()?;
         poll.add(&listener, LISTENER)?;
         Ok((poll, listener))
     }
@@ -51,10 +58,11 @@ impl Poll {
         Ok(epoll::modify(&self.epoll, socket, EventData::new_u64(number), flags)?)
     }
 
-    /// Waits until something happens.
-    pub fn wait(&mut self) -> io::Result<Vec<Ready>> {
+    /// Waits until something happens, or at most so long.
+    pub fn wait(&mut self, most: Option<Duration>) -> io::Result<Vec<Ready>> {
         self.events.clear();
-        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), None) {
+        let most = most.and_then(|m| Timespec::try_from(m).ok());
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), most.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

@@ -2,7 +2,9 @@
 #![expect(clippy::disallowed_methods, reason = "this program has no runtime whose threads a sleep would hold")]
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,16 +14,19 @@ use anyhow::{Context, Result, bail};
 pub struct Process(Child);
 
 impl Process {
-    /// Starts a program on one CPU and waits until it accepts connections.
-    pub fn start(cpu: u32, program: &OsStr, arguments: &[String], at: SocketAddr) -> Result<Self> {
+    /// Starts a program on one CPU and waits until it accepts connections. What it says goes to the file `log`.
+    pub fn start(cpu: u32, program: &OsStr, arguments: &[String], at: SocketAddr, log: &Path) -> Result<Self> {
         let mut command = Command::new("taskset");
         command.arg("-c").arg(cpu.to_string()).arg(program).args(arguments);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let file = File::create(log)?;
+        let child = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).spawn();
         let mut process = Self(child.with_context(|| format!("starting {}", program.display()))?);
         let end = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(at).is_err() {
             if let Some(status) = process.0.try_wait()? {
-                bail!("{} ended with {status} instead of listening on {at}", program.display());
+                let said = std::fs::read_to_string(log).unwrap_or_default();
+                let last = said.lines().next_back().unwrap_or_default();
+                bail!("{} ended with {status} instead of listening on {at}: {last}", program.display());
             }
             if Instant::now() > end {
                 bail!("{} does not listen on {at}", program.display());
