@@ -7,7 +7,7 @@ sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "rig")]
 
-from trial import endpoints, envoy, figures, goals, report, samples, shares, targets  # noqa: E402
+from trial import endpoints, envoy, figures, goals, report, samples, shares, summary, targets  # noqa: E402
 from trial.ground import FAR, HOME, NEAR, REPLICAS, Trouble  # noqa: E402
 
 
@@ -71,6 +71,10 @@ class Files(unittest.TestCase):
         whole = samples.parse("1763900000000001\t1234\tok\t200\tus-west\tkept\t0")
         self.assertEqual((whole.place, whole.kept, whole.good), (HOME, True, True))
         self.assertIsNone(samples.parse("1763900000000001\t1234\tok\t200"))
+
+    def test_no_request_falls_between_two_steps(self):
+        steps = summary.contiguous([{"begin": 1.0, "until": 5.0}, {"begin": 5.2, "until": 9.0}])
+        self.assertEqual([s["until"] for s in steps], [5.2, 9.0])
 
     def test_watch_events_are_found_however_the_output_is_cut(self):
         text = '{"type":"ADDED",\n "object":{"a":"}{"}}\n{"type":"DELETED","object":{}}\n'

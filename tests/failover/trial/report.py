@@ -40,7 +40,7 @@ def head(run, cycles):
     mode = "40 kept-alive connections in turn" if run["kept"] else "a new connection for each request"
     return f"""# Failover, {run["date"]}
 
-Commit {run["commit"]}. {run["machine"]}. `tests/failover/failover {run["line"]}`: {len(cycles)} cycles, {run["rate"]} GETs a second
+Commit {run["commit"]}. {run["machine"]}. `tests/failover/failover {run["line"]}`: cycles: {len(cycles)}; {run["rate"]} GETs a second
 and target, {mode}, limit 2 s, never a retry. Figures are median [least..most] of the cycles; times are seconds after the fault;
 200 failed requests are a second of outage. `first`: first good answer from where answers then have to come from; `clean`: when the last
 failed request was due. `{CONTROL}` asks us-east directly, {run["control_rate"]} times a second, and shows what ground and clients lose."""
@@ -54,7 +54,8 @@ def fault(step, title, cycles):
     steps = of_step(cycles, step)
     notes = [f"CPU idle {span([s['idle'] * 100 for s in steps], 0)} %"]
     if any(s["first_gone_s"] is not None for s in steps):
-        notes.append(f"the first pod had ended after {span([s['first_gone_s'] for s in steps], 2)} s, the last after {span([s['last_gone_s'] for s in steps], 2)} s")
+        first, last = (span([s[key] for s in steps], 2) for key in ("first_gone_s", "last_gone_s"))
+        notes.append(f"seconds until the first pod had ended: {first}, the last: {last}")
     lines = [f"## {title}", "", f"{'; '.join(notes)}.", "", "| target | sent | failed | first s | clean s | p50 ms | p99 ms | how |", "|---|---|---|---|---|---|---|---|"]
     for name in cycles[0]["targets"]:
         runs = [c["targets"][name][step] for c in cycles if step in c["targets"].get(name, {})]

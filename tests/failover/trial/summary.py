@@ -18,10 +18,16 @@ def of(out):
 
 
 def cycle(folder):
-    steps = [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
+    steps = contiguous([json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()])
     changes = ready_changes(folder / "ready.tsv")
     targets = {file.stem: target(read(file), steps, changes, file.stem) for file in sorted(folder.glob("*.tsv")) if file.stem != "ready"}
     return {"steps": steps, "ready": ready_by_second(steps, changes), "targets": targets}
+
+
+def contiguous(steps):
+    """A step lasts until the next one begins: between them the runner looked at processes, and requests went on."""
+    ends = [s["begin"] for s in steps[1:]] + [s["until"] for s in steps[-1:]]
+    return [{**s, "until": end} for s, end in zip(steps, ends)]
 
 
 def ready_changes(file):
