@@ -63,14 +63,15 @@ def node_address(cluster):
     return layout.address(layout.first(cluster))
 
 
-def containers(cluster, program):
-    """Process ids of a program that runs in pods of a cluster, found by their cgroup."""
+def containers(cluster, program, verb=None):
+    """Process ids of a program (and its first argument) that runs in pods of a cluster, found by their cgroup."""
     found = []
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             name, groups = (folder / "comm").read_text().strip(), (folder / "cgroup").read_text()
+            words = (folder / "cmdline").read_text().split("\0")
         except OSError:
             continue
-        if name == program and f"/rig-{cluster}-" in groups and "kubepods" in groups:
+        if name == program and f"/rig-{cluster}-" in groups and "kubepods" in groups and verb in (None, *words[1:2]):
             found.append(int(folder.name))
     return found

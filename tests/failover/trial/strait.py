@@ -51,7 +51,7 @@ def address():
 def favour_agents():
     """Every agent is in the way of requests: at home as the proxy, elsewhere as the gateway. Again after a restart."""
     for cluster in CLUSTERS:
-        agents = containers(cluster, "strait")
+        agents = containers(cluster, "strait", "agent")
         if not agents:
             raise Trouble(f"{cluster}: no agent runs")
         for pid in agents:
