@@ -14,6 +14,7 @@ mod clients;
 mod evidence;
 mod faults;
 mod kill;
+mod protocols;
 mod rig;
 mod setup;
 mod steps;

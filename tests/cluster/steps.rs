@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::world::World;
-use crate::{checks, faults, setup, undo};
+use crate::{checks, faults, protocols, setup, undo};
 
 /// What a step is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,13 +42,19 @@ pub fn all(full: bool) -> Vec<Step> {
         proof("dig", checks::dig),
         proof("metrics", checks::metrics),
         proof("columns", checks::columns),
+        proof("h2c", protocols::h2c),
+        proof("grpc", protocols::grpc),
+        proof("events", protocols::events),
+        proof("bodies", protocols::bodies),
         proof("steady", faults::pods::steady),
         proof("pods-killed", faults::pods::killed),
         proof("scale-to-zero", faults::pods::scale_to_zero),
         proof("region-cut", faults::network::region_cut),
         proof("region-healed", faults::network::region_healed),
         proof("scale-back", faults::pods::scale_back),
+        proof("model-servers-restarted", faults::pods::restarted),
         proof("agents-restarted", faults::agents::restarted),
+        proof("gateway-restarted", faults::agents::gateway_restarted),
         proof("unexport", faults::exports::unexport_everywhere),
         proof("controller-killed", faults::exports::controller_killed),
         proof("api-server-down", faults::control::api_server_down),
@@ -58,6 +64,7 @@ pub fn all(full: bool) -> Vec<Step> {
     if full {
         steps.extend([
             proof("scale-to-zero-again", faults::pods::scale_to_zero),
+            proof("remote-model-servers-restarted", faults::pods::remote_restarted),
             proof("remote-agents-restarted", faults::agents::remote_restarted),
             proof("remote-agent-killed", faults::agents::remote_killed),
             proof("remote-pods-killed", faults::pods::remote_killed),

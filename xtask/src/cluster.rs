@@ -35,7 +35,7 @@ pub(crate) fn test(arguments: &TestArguments) -> Result<()> {
     build()?;
     headline("three clusters");
     check(rig().arg("down"))?;
-    let up = Up::start(arguments.keep)?;
+    let up = Up::start(arguments.keep, &[])?;
     load_images()?;
     headline("cluster tests");
     let mut command = cargo();
@@ -70,7 +70,7 @@ pub(crate) fn build() -> Result<()> {
     check(&mut command)
 }
 
-fn load_images() -> Result<()> {
+pub(crate) fn load_images() -> Result<()> {
     for (tag, program) in IMAGES {
         check(rig().args(["image", tag]).arg(stripped(program)?))?;
     }
@@ -109,16 +109,17 @@ fn impossible() -> Option<String> {
 
 /// A rig that is up. It goes down with this value, and also when this process is killed: a guard in a process group of its own
 /// waits for our end.
-struct Up {
+pub(crate) struct Up {
     guard: Option<Child>,
 }
 
 impl Up {
-    fn start(keep: bool) -> Result<Self> {
+    /// `options` are those of `rig up`.
+    pub(crate) fn start(keep: bool, options: &[&str]) -> Result<Self> {
         let own = std::process::id().to_string();
         let guard = if keep { None } else { Some(rig().args(["down", "--after", &own]).process_group(0).spawn()?) };
         let up = Self { guard };
-        check(rig().arg("up"))?;
+        check(rig().arg("up").args(options))?;
         Ok(up)
     }
 }

@@ -5,12 +5,14 @@
 //!
 //! ```text
 //!  xtask test ─▶ rig build ─▶ cargo test ─▶ strait demo ─▶ rig up ─▶ tests/cluster ─▶ rig down, always
+//!  xtask failover ─▶ rig build ─▶ rig up ─▶ tests/failover ─▶ rig down, unless it was up before
 //!  xtask lint ─▶ fmt, clippy, deny, doc, arrows
 //! ```
 
 mod arrows;
 mod cluster;
 mod demo;
+mod failover;
 mod lint;
 mod run;
 
@@ -41,6 +43,13 @@ enum Task {
     },
     /// Build the release binary and load it into the running rig as strait:dev.
     Image,
+    /// What failing over costs, Strait beside Envoy, on three real clusters: a table into a folder.
+    #[command(disable_help_flag = true)]
+    Failover {
+        /// What `tests/failover/failover run` takes; --out target/failover unless given.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 #[derive(clap::Args)]
@@ -85,6 +94,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Lint => lint::all(),
         Task::Rig { arguments } => run::finish(run::rig().args(arguments)),
         Task::Image => cluster::images(),
+        Task::Failover { arguments } => failover::measure(&arguments),
     }
 }
 
@@ -93,5 +103,6 @@ fn without_cluster() -> Result<()> {
     run::headline("tests that need no cluster");
     // The cluster tests are a test target like any other; here they only say nothing.
     run::check(run::cargo().args(["test", "--workspace", "--no-fail-fast"]).env(cluster::SWITCH, "off"))?;
-    run::check(run::cargo().args(["test", "--quiet", "--manifest-path", "tests/rig/wan/Cargo.toml"]))
+    run::check(run::cargo().args(["test", "--quiet", "--manifest-path", "tests/rig/wan/Cargo.toml"]))?;
+    failover::judgements()
 }

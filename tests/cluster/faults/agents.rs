@@ -23,6 +23,13 @@ pub fn restarted(world: &mut World) -> Result<()> {
     observe(world, "agents-restarted", expected, watch, |world| restart(world, HOME))
 }
 
+/// Nor does one of the gateway through which the service that is only elsewhere is served.
+pub fn gateway_restarted(world: &mut World) -> Result<()> {
+    let expected = Expected { model: Served::Finally(&[HOME]), tally: Served::Always(&[NEAR, FAR]) };
+    let watch = seconds(world, 20, 30);
+    observe(world, "gateway-restarted", expected, watch, |world| restart(world, NEAR))
+}
+
 /// Nor does one in the region that serves.
 pub fn remote_restarted(world: &mut World) -> Result<()> {
     let expected = Expected { model: Served::Finally(&[NEAR, FAR]), tally: Served::Always(&[NEAR, FAR]) };

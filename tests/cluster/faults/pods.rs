@@ -8,7 +8,7 @@ use strait_load::summary::Window;
 
 use super::{Expected, Served, observe, seconds};
 use crate::setup::{model_pods, scale, wait_scaled};
-use crate::world::{FAR, HOME, NEAR, World};
+use crate::world::{FAR, HOME, NAMESPACE, NEAR, SERVICE, World};
 use crate::{kill, wait};
 
 /// Nothing happens: everything is served at home, and the service elsewhere from where it is.
@@ -64,6 +64,28 @@ pub fn home_again(world: &World, places: &[&str], limit: Duration) -> Result<()>
         }
         Ok(Some(()))
     })
+}
+
+/// A new version of the model server is rolled out at home. Its old pods end at SIGTERM, at once and without a drain.
+pub fn restarted(world: &mut World) -> Result<()> {
+    let expected = Expected { model: Served::Finally(&[HOME]), tally: Served::Always(&[NEAR, FAR]) };
+    let watch = seconds(world, 5, 30);
+    observe(world, "model-servers-restarted", expected, watch, |world| {
+        restart(world, HOME)?;
+        home_again(world, &[HOME], longest_ramp(world))
+    })
+}
+
+/// And in the region that serves.
+pub fn remote_restarted(world: &mut World) -> Result<()> {
+    let expected = Expected { model: Served::Finally(&[NEAR, FAR]), tally: Served::Always(&[NEAR, FAR]) };
+    let watch = seconds(world, 20, 30);
+    observe(world, "remote-model-servers-restarted", expected, watch, |world| restart(world, NEAR))
+}
+
+fn restart(world: &World, cluster: &str) -> Result<()> {
+    world.rig.kubectl(cluster, &["-n", NAMESPACE, "rollout", "restart", &format!("deployment/{SERVICE}")])?;
+    wait_scaled(world, cluster)
 }
 
 /// Nine of ten go; what is left takes its share and the rest goes elsewhere or not, but nothing is lost.

@@ -16,10 +16,15 @@
 //!                bounded channel ──▶ sink ──▶ FILE ──▶ summary
 //! ```
 
+pub mod body;
 pub mod connection;
 pub mod generator;
+pub mod pattern;
 pub mod pool;
 pub mod sample;
+pub mod server;
 pub mod sink;
 pub mod summary;
+pub mod talk;
 pub mod target;
+pub mod websocket;

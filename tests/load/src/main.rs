@@ -1,4 +1,5 @@
 //! `strait-load`: GET requests at a constant rate, one line for each; `strait-load summarize` reads the lines.
+//! `strait-load serve` is a pod that speaks what a mesh has to carry, `strait-load talk` has one conversation with it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,8 +8,10 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use strait_load::connection::SERVED_BY;
 use strait_load::generator::{self, Connections, Plan};
+use strait_load::server;
 use strait_load::sink;
 use strait_load::summary::{self, Summary, Window};
+use strait_load::talk::{Talk, talk};
 use strait_load::target::Target;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +38,49 @@ enum Verb {
         #[arg(long, default_value_t = u64::MAX)]
         to: u64,
     },
+    /// Serve HTTP/1.1, HTTP/2, gRPC, server-sent events, WebSocket and long bodies on one port.
+    Serve {
+        /// Address and port.
+        #[arg(long, default_value = "0.0.0.0:8080")]
+        listen: std::net::SocketAddr,
+        /// What it calls itself.
+        #[arg(long)]
+        name: String,
+    },
+    /// One conversation with a server of `serve`, checked and told in a line.
+    Talk {
+        /// What to say.
+        #[arg(value_enum)]
+        what: What,
+        /// http://HOST[:PORT]
+        #[arg(long)]
+        target: Target,
+        /// In HTTP/2 with prior knowledge instead of HTTP/1.1.
+        #[arg(long)]
+        http2: bool,
+        /// Events, messages or texts.
+        #[arg(long, default_value_t = 20)]
+        count: u64,
+        /// Between two events.
+        #[arg(long, default_value = "100ms", value_parser = duration)]
+        every: Duration,
+        /// Length of an upload or download.
+        #[arg(long, default_value_t = 1024 * 1024)]
+        bytes: u64,
+        /// Limit of all of it.
+        #[arg(long, default_value = "1m", value_parser = duration)]
+        timeout: Duration,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum What {
+    Get,
+    Events,
+    Grpc,
+    Websocket,
+    Upload,
+    Download,
 }
 
 #[derive(clap::Args)]
@@ -88,16 +134,40 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match (arguments.verb, arguments.load) {
         (Some(Verb::Summarize { file, from, to }), _) => summarize(&file, Window { from_us: from, to_us: to }),
-        (None, Some(load)) => {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .max_blocking_threads(256) // getaddrinfo blocks; with a dead resolver they all hang at once
-                .enable_all()
-                .build()?;
-            runtime.block_on(generate(load))
+        (Some(Verb::Serve { listen, name }), _) => runtime()?.block_on(serve(listen, name)),
+        (Some(Verb::Talk { what, target, http2, count, every, bytes, timeout }), _) => {
+            let what = match what {
+                What::Get => Talk::Get,
+                What::Events => Talk::Events { count, every },
+                What::Grpc => Talk::Grpc { count },
+                What::Websocket => Talk::WebSocket { count },
+                What::Upload => Talk::Upload { bytes },
+                What::Download => Talk::Download { bytes },
+            };
+            let said = runtime()?.block_on(async { tokio::time::timeout(timeout, talk(&target, what, http2)).await });
+            println!("{}", said.with_context(|| format!("not over after {timeout:?}"))??);
+            Ok(())
         }
+        (None, Some(load)) => runtime()?.block_on(generate(load)),
         (None, None) => bail!("nothing to do: see --help"),
     }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(256) // getaddrinfo blocks; with a dead resolver they all hang at once
+        .enable_all()
+        .build()
+}
+
+async fn serve(listen: std::net::SocketAddr, name: String) -> Result<()> {
+    let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
+    let stop = CancellationToken::new();
+    let signals = tokio::spawn(stop_on_signal(stop.clone()));
+    server::serve(listener, name, stop).await;
+    signals.abort();
+    Ok(())
 }
 
 fn summarize(file: &std::path::Path, window: Window) -> Result<()> {
