@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ mod clock;
 mod detect;
 mod visit;
 
-pub(crate) use visit::{Busy, Visit, Visits, watch_over};
+pub(crate) use visit::{Busy, LeftHttp, Visit, Visits, watch_over};
 
 use crate::door::Door;
 use crate::exec::LocalExec;
@@ -33,7 +33,7 @@ use crate::tunnel::Side;
 use crate::worker::Worker;
 use clock::HeadClock;
 use detect::{ClientIo, Spoken, detect};
-use visit::Manner;
+use visit::{Ended, Manner};
 
 /// After the stop, how long a connection that has said nothing is still listened to: the kernel accepted it, so its
 /// first request may be on the way.
@@ -55,7 +55,7 @@ pub(crate) fn welcome(worker: &Rc<Worker>, door: &Rc<Door>, tcp: TcpStream, peer
         let _gauge = worker.metrics.client();
         match door.speech {
             Speech::Http | Speech::H2c | Speech::Detect => converse(worker, door, tcp, peer).await,
-            Speech::Raw => relay::relay(&worker, &door, Side::Tcp(tcp, Bytes::new())).await,
+            Speech::Raw => Box::pin(relay::relay(&worker, &door, Side::Tcp(tcp, Bytes::new()))).await,
         }
     });
 }
@@ -75,13 +75,13 @@ async fn converse(worker: Rc<Worker>, door: Rc<Door>, tcp: TcpStream, peer: Sock
     match spoken {
         Spoken::Http1 => {
             let visit = begin(Manner::Http1);
-            http1(worker, door, visit, io).await;
+            Box::pin(http1(worker, door, visit, io)).await;
         }
         Spoken::Http2 => {
             let visit = begin(Manner::Http2);
-            http2(worker, door, visit, io).await;
+            Box::pin(http2(worker, door, visit, io)).await;
         }
-        Spoken::Other => relay::relay(&worker, &door, io.into_side()).await,
+        Spoken::Other => Box::pin(relay::relay(&worker, &door, io.into_side())).await,
     }
 }
 
@@ -92,20 +92,37 @@ async fn stopped_listening(phase: &mut watch::Receiver<Phase>) {
     tokio::time::sleep(LAST_WORD).await;
 }
 
-async fn http1(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientIo) {
-    let limits = &worker.shared.limits;
-    let service = {
-        let (worker, door, visit) = (worker.clone(), door.clone(), visit.clone());
-        service_fn(move |request| answer(worker.clone(), door.clone(), visit.clone(), request))
-    };
-    let conn = http1::Builder::new()
-        // The visit's own clock tells a slow head from an idle connection; hyper's would set a timer for each request.
-        .header_read_timeout(None)
-        .max_buf_size(limits.head_bytes.max(16 * 1024))
-        .serve_connection(TokioIo::new(io), service)
-        .with_upgrades();
-    let ended = visit.attend(pin!(conn), |conn| conn.graceful_shutdown()).await;
-    tell(&worker, &door, &visit, ended);
+/// HTTP/1.1 for as long as it lasts. An idle connection is parked: hyper's state of it, with its buffers, is given up, and
+/// made again when the client stirs.
+async fn http1(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, mut io: ClientIo) {
+    let most = worker.shared.limits.head_bytes.max(16 * 1024);
+    loop {
+        let service = {
+            let (worker, door, visit) = (worker.clone(), door.clone(), visit.clone());
+            service_fn(move |request| answer(worker.clone(), door.clone(), visit.clone(), request))
+        };
+        let mut conn = Box::pin(
+            http1::Builder::new()
+                // The visit's own clock tells a slow head from an idle connection; hyper's would set a timer a request.
+                .header_read_timeout(None)
+                .max_buf_size(most)
+                .serve_connection(TokioIo::new(io), service),
+        );
+        let ended = visit.attend(conn.as_mut(), |conn| conn.graceful_shutdown()).await;
+        let parked = match ended {
+            Ended::Idle => true,
+            Ended::Over(Ok(())) if visit.leaves_http() => false,
+            ended => return tell(&worker, &door, &visit, ended),
+        };
+        let parts = Pin::into_inner(conn).into_parts();
+        io = parts.io.into_inner().with_ahead(parts.read_buf);
+        if !parked {
+            return visit.leave_http(io);
+        }
+        if !visit.parked(&worker, &io).await {
+            return;
+        }
+    }
 }
 
 async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientIo) {
@@ -127,8 +144,8 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientI
 }
 
 /// A line now and then about what is no HTTP: most likely another protocol, on a port whose Service does not say so.
-fn tell(worker: &Worker, door: &Door, visit: &Visit, ended: Option<Result<(), hyper::Error>>) {
-    let Some(Err(error)) = ended else { return };
+fn tell(worker: &Worker, door: &Door, visit: &Visit, ended: Ended) {
+    let Ended::Over(Err(error)) = ended else { return };
     if error.is_parse() && worker.strangers.allow("no HTTP", Instant::now()) {
         let (service, port, client) = (&door.key.service, door.key.port, visit.trace.client());
         tracing::warn!(%service, port, %client, %error, "a client sent what is no HTTP (does the port need an appProtocol?)");

@@ -39,6 +39,7 @@ pub(crate) struct Metrics {
     pub(crate) budget_spent: Counter,
     pub(crate) tunnels_refused: Counter,
     clients: Gauge,
+    parked: Gauge,
     peers: Gauge,
     tunnels: Gauge,
     crossings: Gauge,
@@ -55,6 +56,7 @@ impl Metrics {
             slow_heads: closed("slow_head"),
             budget_spent: counter!("strait_proxy_replays_denied_total"),
             clients: open("client"),
+            parked: gauge!("strait_proxy_parked_connections"),
             peers: open("gateway"),
             tunnels: open("tunnel"),
             crossings: open("crossing"),
@@ -67,6 +69,11 @@ impl Metrics {
     /// A client's connection, until dropped.
     pub(crate) fn client(&self) -> Raised {
         Raised::one(&self.clients)
+    }
+
+    /// A client's idle connection has given up its buffers, until dropped.
+    pub(crate) fn parked(&self) -> Raised {
+        Raised::one(&self.parked)
     }
 
     /// A connection on the gateway port, until dropped.

@@ -9,9 +9,9 @@ use http::{Method, Request, Uri, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 
 use crate::body::{Hold, Released, RequestBody};
+use crate::client::LeftHttp;
 use crate::failure::Kind;
 use crate::hygiene::{self, HOP, Notes, PORT, SERVICE, UPGRADE, VERSION};
 use crate::retry::{Failure, Left, idempotent};
@@ -43,7 +43,7 @@ pub(crate) struct Outgoing {
     /// Pods are spoken to in HTTP/2.
     pub(crate) h2c: bool,
     /// The client's side of an upgrade, once.
-    pub(crate) upgrade: Option<OnUpgrade>,
+    pub(crate) upgrade: Option<LeftHttp>,
 }
 
 impl Outgoing {
@@ -56,7 +56,7 @@ impl Outgoing {
         head: http::request::Parts,
         body: Incoming,
         notes: Notes,
-        upgrade: Option<OnUpgrade>,
+        upgrade: Option<LeftHttp>,
         h2c: bool,
         (keep, limit): (usize, Duration),
     ) -> Result<Self, Kind> {

@@ -41,6 +41,8 @@ pub struct ProxyView {
     pub cluster: ClusterId,
     /// Whether it is accepting, draining or stopping.
     pub phase: &'static str,
+    /// Idle client connections that have given up their buffers.
+    pub parked: u32,
     /// The gateway has a certificate and is open.
     pub gateway_open: bool,
     /// Import listeners, as readiness sees them.
@@ -157,6 +159,7 @@ impl Proxy {
                 Phase::Draining => "draining",
                 Phase::Stopping(_) => "stopping",
             },
+            parked: self.shared.parked(),
             gateway_open: !self.shared.gateways.is_empty() && self.shared.identity.leaf().is_some(),
             bound: self.shared.board.subscribe().borrow().clone(),
             listeners: self.shared.board.listeners(),

@@ -87,12 +87,12 @@ async fn serve_admitted(
     worker: &Rc<Worker>,
     door: &Rc<Door>,
     visit: &Rc<Visit>,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
 ) -> Result<(Reply, strait_catalog::ClusterId), Kind> {
     if worker.budget.requests() as usize > worker.shared.limits.requests {
         return Err(Kind::Overloaded);
     }
-    let upgrade = request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
+    let upgrade = request.headers().contains_key(header::UPGRADE).then(|| visit.may_leave_http());
     let h2c = door.speech == Speech::H2c || (is_grpc(request.headers()) && request.version() == Version::HTTP_2);
     let (mut head, body) = request.into_parts();
     let notes = clean_request(&mut head, worker.shared.limits.target_bytes).map_err(Kind::Request)?;

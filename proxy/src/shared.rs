@@ -1,5 +1,6 @@
 //! What all workers share: the configuration, the registry of slots, the routes, the phase.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,16 @@ pub(crate) struct Shared {
     pub(crate) seed: u64,
     origin: Instant,
     synced: OnceLock<Instant>,
+    parked: AtomicU32,
+}
+
+/// A parked connection, counted until dropped.
+pub(crate) struct Parked<'s>(&'s AtomicU32);
+
+impl Drop for Parked<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Shared {
@@ -74,6 +85,7 @@ impl Shared {
             seed,
             origin: config.origin,
             synced: OnceLock::new(),
+            parked: AtomicU32::new(0),
         }
     }
 
@@ -85,6 +97,17 @@ impl Shared {
     /// True while what the daemon does not know may be what it has not been told yet.
     pub(crate) fn is_new(&self) -> bool {
         self.synced.get().is_none_or(|since| since.elapsed() < NEW_FOR)
+    }
+
+    /// Counts a parked connection in.
+    pub(crate) fn park(&self) -> Parked<'_> {
+        self.parked.fetch_add(1, Ordering::Relaxed);
+        Parked(&self.parked)
+    }
+
+    /// Parked connections of all workers.
+    pub(crate) fn parked(&self) -> u32 {
+        self.parked.load(Ordering::Relaxed)
     }
 
     /// Milliseconds on the daemon's monotonic clock.

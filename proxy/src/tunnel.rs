@@ -11,8 +11,6 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use tokio_util::sync::CancellationToken;
 
 mod carry;
@@ -23,6 +21,7 @@ pub(crate) use carry::{carry, join, stopped, trusted};
 pub(crate) use flow::{Flow, Give};
 pub(crate) use side::Side;
 
+use crate::client::LeftHttp;
 use crate::links::Seat;
 use crate::metrics::Raised;
 use crate::retry::Counted;
@@ -80,7 +79,7 @@ impl Pair {
 /// A client's upgrade that another cluster's pod has granted, before the client has been told.
 pub(crate) struct Crossing {
     /// The client's side, once it has left HTTP.
-    pub(crate) client: Option<OnUpgrade>,
+    pub(crate) client: Option<LeftHttp>,
     pub(crate) give: Give,
     pub(crate) seat: Seat,
     pub(crate) counted: Counted,
@@ -95,7 +94,7 @@ impl Crossing {
         let worker = worker.clone();
         worker.tasks.clone().spawn_local(async move {
             let Ok(client) = client.await else { return };
-            let (source, sink) = Side::Upgraded(TokioIo::new(client)).split();
+            let (source, sink) = client.into_side().split();
             let pair = Pair::new(held);
             give.give(source, &pair);
             carry(&worker, pair, inflow, sink, std::future::pending()).await;

@@ -84,7 +84,10 @@ fn all(world: &World, conversations: &[String]) -> Result<()> {
 
 /// HTTP/2 with prior knowledge, to pods that are asked in HTTP/1.1 and to pods that are asked in HTTP/2.
 pub fn h2c(world: &mut World) -> Result<()> {
-    all(world, &[format!("get --http2 --target {HTTP}"), format!("get --http2 --target {H2C}"), format!("get --target {H2C}")])
+    all(
+        world,
+        &[format!("get --http2 --target {HTTP}"), format!("get --http2 --target {H2C}"), format!("get --target {H2C}")],
+    )
 }
 
 /// A gRPC stream both ways, each message sent when the one before has come back.

@@ -4,7 +4,7 @@
 //! it would close idle connections under clients that are just about to use them. Here the clock of the head starts
 //! with its first byte.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// What a connection waits for.
@@ -33,13 +33,15 @@ pub(crate) struct HeadClock {
     origin: Instant,
     /// Milliseconds since `origin` shifted left by two, and [`Waiting`] in the low bits.
     state: AtomicU64,
+    /// The client has not taken everything that was written.
+    unsent: AtomicBool,
 }
 
 impl HeadClock {
     /// A connection that was accepted now and has said nothing.
     pub(crate) fn new(now: Instant) -> Self {
         // The first head is expected at once, so its clock runs from the accept.
-        Self { origin: now, state: AtomicU64::new(Waiting::Head as u64) }
+        Self { origin: now, state: AtomicU64::new(Waiting::Head as u64), unsent: AtomicBool::new(false) }
     }
 
     fn set(&self, waiting: Waiting, now: Instant) {
@@ -74,11 +76,25 @@ impl HeadClock {
         self.set(Waiting::Idle, now);
     }
 
+    /// A write was tried: the socket took it, or is full.
+    pub(crate) fn wrote(&self, taken: bool) {
+        self.unsent.store(!taken, Ordering::Relaxed);
+    }
+
+    /// True while the first byte of a head is waited for and the last answer is on its way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting().0 == Waiting::Idle && !self.unsent.load(Ordering::Relaxed)
+    }
+
+    /// How long the present state has lasted.
+    pub(crate) fn waited(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.origin).saturating_sub(self.waiting().1)
+    }
+
     /// Whether the client is overdue.
     pub(crate) fn overdue(&self, now: Instant, head: Duration, idle: Duration) -> Option<Overdue> {
-        let (waiting, since) = self.waiting();
-        let passed = now.saturating_duration_since(self.origin).saturating_sub(since);
-        match waiting {
+        let passed = self.waited(now);
+        match self.waiting().0 {
             Waiting::Idle if passed >= idle => Some(Overdue::Idle),
             Waiting::Head if passed >= head => Some(Overdue::Head),
             _ => None,

@@ -100,16 +100,15 @@ pub(crate) async fn detect(
         }
     };
     clock.bytes_came();
-    Ok(Some((spoken, ClientIo { tcp, first, read: 0, have, clock: Some(clock) })))
+    let ahead = Bytes::copy_from_slice(&first[..have]);
+    Ok(Some((spoken, ClientIo { tcp, ahead, clock: Some(clock) })))
 }
 
 /// A client's connection with the bytes that were read ahead put back in front.
 #[derive(Debug)]
 pub(crate) struct ClientIo {
     tcp: TcpStream,
-    first: [u8; PREFACE.len()],
-    read: usize,
-    have: usize,
+    ahead: Bytes,
     clock: Option<Arc<HeadClock>>,
 }
 
@@ -121,17 +120,36 @@ impl ClientIo {
 
     /// The socket and what was read of it, for whoever does not speak HTTP.
     pub(crate) fn into_side(self) -> Side {
-        Side::Tcp(self.tcp, Bytes::copy_from_slice(&self.first[self.read..self.have]))
+        Side::Tcp(self.tcp, self.ahead)
+    }
+
+    /// The same, with what hyper had read of it put back.
+    pub(crate) fn with_ahead(self, ahead: Bytes) -> Self {
+        let ahead = if self.ahead.is_empty() { ahead } else { [ahead, self.ahead].concat().into() };
+        Self { ahead, ..self }
+    }
+
+    fn wrote<T>(&self, polled: Poll<T>) -> Poll<T> {
+        if let Some(clock) = &self.clock {
+            clock.wrote(!polled.is_pending());
+        }
+        polled
+    }
+
+    /// Until there is something to read, or the client has ended.
+    pub(crate) async fn stirred(&self) {
+        if self.ahead.is_empty() {
+            // An error is read again by whoever is called for.
+            let _ = self.tcp.readable().await;
+        }
     }
 }
 
 impl AsyncRead for ClientIo {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.read < this.have {
-            let count = buf.remaining().min(this.have - this.read);
-            buf.put_slice(&this.first[this.read..this.read + count]);
-            this.read += count;
+        if !this.ahead.is_empty() {
+            buf.put_slice(&this.ahead.split_to(buf.remaining().min(this.ahead.len())));
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
@@ -147,7 +165,9 @@ impl AsyncRead for ClientIo {
 
 impl AsyncWrite for ClientIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().tcp).poll_write(cx, buf)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.tcp).poll_write(cx, buf);
+        this.wrote(polled)
     }
 
     fn poll_write_vectored(
@@ -155,7 +175,9 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().tcp).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.tcp).poll_write_vectored(cx, bufs);
+        this.wrote(polled)
     }
 
     fn is_write_vectored(&self) -> bool {

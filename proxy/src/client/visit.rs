@@ -7,10 +7,13 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 use super::clock::{HeadClock, Overdue};
+use super::detect::ClientIo;
 use crate::door::{Door, Standing};
 use crate::hygiene::Trace;
 use crate::retry::Counted;
@@ -20,6 +23,8 @@ use crate::worker::Worker;
 /// How often all clients are looked at, and how often while they are to leave.
 const LOOK: Duration = Duration::from_secs(2);
 const LOOK_LEAVING: Duration = Duration::from_millis(100);
+/// How long an HTTP/1.1 connection is idle before it is parked: longer than the pauses of a client that is at work.
+const PARK_AFTER: Duration = Duration::from_secs(2);
 /// How long a new HTTP/2 connection may open streams during a drain before it is told to go.
 const DRAIN_GOAWAY: Duration = Duration::from_millis(500);
 
@@ -28,11 +33,27 @@ const DRAIN_GOAWAY: Duration = Duration::from_millis(500);
 enum Order {
     /// Go on.
     Stay,
+    /// Give up what an idle connection does not need.
+    Park,
     /// End when the requests under way are answered.
     Leave,
     /// End now.
     Cut,
 }
+
+/// How the driving of a connection ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// By itself.
+    Over(Result<(), hyper::Error>),
+    /// It is idle; what was driven can be taken apart.
+    Idle,
+    /// It was told to end now.
+    Cut,
+}
+
+/// Gives the connection to whoever takes it over, once it has left HTTP.
+pub(crate) type LeftHttp = oneshot::Receiver<ClientIo>;
 
 /// What the client speaks, as far as its end is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +74,7 @@ pub(crate) struct Visit {
     order: Cell<Order>,
     leaving_since: Cell<Option<Instant>>,
     waker: RefCell<Option<Waker>>,
+    taker: RefCell<Option<oneshot::Sender<ClientIo>>>,
 }
 
 /// All visits of a worker.
@@ -77,6 +99,7 @@ impl Visit {
             order: Cell::new(Order::Stay),
             leaving_since: Cell::default(),
             waker: RefCell::default(),
+            taker: RefCell::default(),
         });
         worker.visits.0.borrow_mut().push(Rc::downgrade(&visit));
         visit
@@ -88,31 +111,78 @@ impl Visit {
         Busy { visit: self.clone(), _active: Counted::one(&self.active) }
     }
 
-    /// Drives the connection until it ends, asks it to end when told so, and cuts it when told so. Returns how it ended,
-    /// if it was not cut.
-    pub(crate) async fn attend<C: Future>(
-        &self,
-        mut conn: Pin<&mut C>,
-        polite: impl Fn(Pin<&mut C>),
-    ) -> Option<C::Output> {
+    /// Drives the connection until it ends, and does what it is told meanwhile.
+    pub(crate) async fn attend<C>(&self, mut conn: Pin<&mut C>, polite: impl Fn(Pin<&mut C>)) -> Ended
+    where
+        C: Future<Output = Result<(), hyper::Error>>,
+    {
         let mut asked = false;
         std::future::poll_fn(|cx| {
+            if self.order.get() == Order::Leave && !asked {
+                polite(conn.as_mut());
+                asked = true;
+            }
+            let polled = conn.as_mut().poll(cx).map(Ended::Over);
+            if polled.is_ready() {
+                return polled;
+            }
             match self.order.get() {
-                Order::Cut => return Poll::Ready(None),
-                Order::Leave if !asked => {
-                    polite(conn.as_mut());
-                    asked = true;
-                }
+                Order::Cut => return Poll::Ready(Ended::Cut),
+                // Something may have come in this very turn.
+                Order::Park if self.is_idle() => return Poll::Ready(Ended::Idle),
+                Order::Park => self.order.set(Order::Stay),
                 Order::Stay | Order::Leave => {}
             }
-            let polled = conn.as_mut().poll(cx).map(Some);
-            let mut waker = self.waker.borrow_mut();
-            if polled.is_pending() && !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
-                *waker = Some(cx.waker().clone());
-            }
+            self.wake_by(cx);
             polled
         })
         .await
+    }
+
+    /// Waits until the client stirs. False when the connection is to end.
+    pub(crate) async fn parked(&self, worker: &Worker, io: &ClientIo) -> bool {
+        self.order.set(Order::Stay);
+        let (_gauge, _counted) = (worker.metrics.parked(), worker.shared.park());
+        let told = std::future::poll_fn(|cx| {
+            self.wake_by(cx);
+            if matches!(self.order.get(), Order::Leave | Order::Cut) { Poll::Ready(()) } else { Poll::Pending }
+        });
+        tokio::select! {
+            biased;
+            () = told => false,
+            () = io.stirred() => true,
+        }
+    }
+
+    fn wake_by(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// True when nothing is under way on it, in or out.
+    fn is_idle(&self) -> bool {
+        self.active.get() == 0 && self.clock.is_idle()
+    }
+
+    /// The connection itself, should this request's answer be to leave HTTP.
+    pub(crate) fn may_leave_http(&self) -> LeftHttp {
+        let (taker, left) = oneshot::channel();
+        *self.taker.borrow_mut() = Some(taker);
+        left
+    }
+
+    /// True when somebody waits for the connection to leave HTTP.
+    pub(crate) fn leaves_http(&self) -> bool {
+        self.taker.borrow().as_ref().is_some_and(|taker| !taker.is_closed())
+    }
+
+    /// Gives the connection away. Who waited may have gone meanwhile; the connection then ends.
+    pub(crate) fn leave_http(&self, io: ClientIo) {
+        if let Some(taker) = self.taker.borrow_mut().take() {
+            let _ = taker.send(io);
+        }
     }
 
     /// What the connection must be told at this moment.
@@ -139,6 +209,8 @@ impl Visit {
         };
         if overdue.is_some() || over || patience.is_some_and(|patience| since(now) >= patience) {
             Order::Leave
+        } else if self.manner == Manner::Http1 && self.is_idle() && self.clock.waited(now) >= PARK_AFTER {
+            Order::Park
         } else {
             Order::Stay
         }

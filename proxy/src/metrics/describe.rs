@@ -28,6 +28,7 @@ pub(crate) fn describe() {
         "Open connections, by kind: client, gateway, tunnel (two joined within the cluster), crossing (raw or upgraded, to or \
          from another cluster)"
     );
+    describe_gauge!("strait_proxy_parked_connections", "Idle client connections that have given up their buffers");
     describe_counter!(
         "strait_proxy_tunnels_refused_total",
         "Raw and upgraded connections not taken across clusters because too many are open"

@@ -13,6 +13,7 @@ use tokio::io::copy_bidirectional;
 
 use super::Pair;
 use super::side::Sink;
+use crate::client::LeftHttp;
 use crate::shared::Phase;
 use crate::worker::Worker;
 
@@ -23,15 +24,15 @@ const TRUST_LOOK: Duration = Duration::from_secs(1);
 const TO_RESET: Duration = Duration::from_millis(100);
 
 /// Joins the client's and the pod's side once both have left HTTP. Ends at the deadline of a stop.
-pub(crate) fn join(worker: &Rc<Worker>, client: OnUpgrade, pod: OnUpgrade) {
+pub(crate) fn join(worker: &Rc<Worker>, client: LeftHttp, pod: OnUpgrade) {
     let open = worker.metrics.tunnel();
     let worker = worker.clone();
     worker.tasks.clone().spawn_local(async move {
         let _open = open;
         let joined = async {
-            let (Ok(client), Ok(pod)) = tokio::join!(client, pod) else { return };
+            let (Ok(mut client), Ok(pod)) = tokio::join!(client, pod) else { return };
             // An error ends both sides, which is all there is to do about it.
-            let _ = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(pod)).await;
+            let _ = copy_bidirectional(&mut client, &mut TokioIo::new(pod)).await;
         };
         tokio::select! {
             () = joined => {}

@@ -43,6 +43,29 @@ async fn kept_and_new_connections() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_is_parked_and_serves_on() {
+    let (site, _pod) = one_pod().await;
+    let mut kept = Kept::open(site.door()).await.unwrap();
+    for _ in 0..2 {
+        let got = kept.send(get("/")).await.unwrap();
+        assert_eq!((got.status.as_u16(), &*got.body), (200, "pod-0"));
+        until("the connection is parked", || site.proxy().view().parked == 1).await;
+    }
+    drop(kept);
+    until("a parked connection ends with its client", || site.proxy().view().parked == 0).await;
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_parked_connection_does_not_hold_up_the_end() {
+    let (site, _pod) = one_pod().await;
+    let mut kept = Kept::open(site.door()).await.unwrap();
+    kept.send(get("/")).await.unwrap();
+    until("the connection is parked", || site.proxy().view().parked == 1).await;
+    tokio::time::timeout(Duration::from_secs(20), site.stop()).await.expect("parked connections are closed at once");
+}
+
+#[tokio::test]
 async fn http2_by_prior_knowledge() {
     let (site, _pod) = one_pod().await;
     let tcp = TcpStream::connect(site.door()).await.unwrap();

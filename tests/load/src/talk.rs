@@ -88,7 +88,8 @@ async fn events(target: &Target, version: Speaks, count: u64, every: Duration) -
     let due: String = (0..count).map(|i| format!("id: {i}\ndata: event {i}\n\n")).collect();
     ensure!(text == due, "{} of {count} events, or not in order", text.matches("data:").count());
     // What is held back until the end comes all at once.
-    let (took, least) = (first.map(|f| f.elapsed()).unwrap_or_default(), every.saturating_mul(u32::try_from(count)?) / 2);
+    let (took, least) =
+        (first.map(|f| f.elapsed()).unwrap_or_default(), every.saturating_mul(u32::try_from(count)?) / 2);
     ensure!(took >= least, "all {count} events came within {took:?}, and were made over {:?}", least * 2);
     Ok(format!("{}: {count} events as they were made", served_by(&head)))
 }

@@ -160,7 +160,10 @@ mod tests {
         assert_eq!(hex(""), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
         let two_blocks = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
         assert_eq!(hex(two_blocks), "84983e441c3bd26ebaae4aa1f95129e5e54670f1");
-        assert_eq!(hex(&"0123456701234567012345670123456701234567012345670123456701234567".repeat(10)), "dea356a2cddd90c7a7ecedc5ebb563934f460452");
+        assert_eq!(
+            hex(&"0123456701234567012345670123456701234567012345670123456701234567".repeat(10)),
+            "dea356a2cddd90c7a7ecedc5ebb563934f460452"
+        );
     }
 
     #[test]
