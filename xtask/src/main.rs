@@ -104,5 +104,6 @@ fn without_cluster() -> Result<()> {
     // The cluster tests are a test target like any other; here they only say nothing.
     run::check(run::cargo().args(["test", "--workspace", "--no-fail-fast"]).env(cluster::SWITCH, "off"))?;
     run::check(run::cargo().args(["test", "--quiet", "--manifest-path", "tests/rig/wan/Cargo.toml"]))?;
+    run::check(run::cargo().args(["test", "--quiet", "--manifest-path", "benches/compare/Cargo.toml"]))?;
     failover::judgements()
 }

@@ -102,6 +102,9 @@ struct Run {
     /// The strait binary
     #[arg(long, default_value = "target/release/strait")]
     strait: PathBuf,
+    /// The envoy binary; where there is none, one on the PATH
+    #[arg(long, default_value = "benches/compare/target/envoy/bin/envoy")]
+    envoy: PathBuf,
     /// The pingora binary
     #[arg(long, default_value = "benches/compare/pingora/target/release/strait-compare-pingora")]
     pingora: PathBuf,

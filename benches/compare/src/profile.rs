@@ -60,7 +60,7 @@ fn one(folder: &Path, name: &str, strait: &Peer, table: &Table) -> Result<()> {
 fn record(into: &PathBuf, strait: &Peer, table: &Table) -> Result<()> {
     let ids: Vec<String> = strait.ids().iter().map(u32::to_string).collect();
     let mut perf = Command::new("perf");
-    perf.args(["record", "-e", "cpu-clock", "-F", FREQUENCY, "--call-graph", "dwarf,16384", "-p", &ids.join(",")]);
+    perf.args(["record", "-e", "cpu-clock", "-F", FREQUENCY, "--call-graph", "dwarf,32768", "-p", &ids.join(",")]);
     let mut perf = perf.arg("-o").arg(into).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("perf")?;
     let driven = Client::open(strait.at, table.load).and_then(|mut c| c.run(Pace::Closed, LENGTH));
     // It writes what it has when it is interrupted.

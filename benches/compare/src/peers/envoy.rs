@@ -1,5 +1,6 @@
 //! Envoy: HTTP/2 on either side. Its limits on requests at a time are raised, since 1024 of them are its default.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::net::SocketAddr;
 
@@ -16,12 +17,13 @@ const H2: &str = r#"
         explicit_http_config: {http2_protocol_options: {}}"#;
 
 pub fn cook(order: &Order<'_>) -> Result<Meal> {
-    let said = said("envoy", &["--version"])?;
+    let program = if order.run.envoy.exists() { order.run.envoy.clone().into() } else { OsString::from("envoy") };
+    let said = said(&program, &["--version"])?;
     // It begins with the path of its program.
     let version = said.split_once("version: ").map_or(said.as_str(), |(_, rest)| rest).to_owned();
     let recipes = match order.protocol {
-        Protocol::H1 | Protocol::H2c => vec![one(order, "one", order.at, "", order.pod, "")?],
-        Protocol::Grpc => vec![one(order, "one", order.at, "", order.pod, H2)?],
+        Protocol::H1 | Protocol::H2c => vec![one(order, &program, "one", order.at, "", order.pod, "")?],
+        Protocol::Grpc => vec![one(order, &program, "one", order.at, "", order.pod, H2)?],
         Protocol::Mtls => {
             let file = |name: &str| format!("{{filename: \"{}\"}}", order.certificates.join(name).display());
             let context = |alpn: &str| {
@@ -39,8 +41,8 @@ pub fn cook(order: &Order<'_>) -> Result<Meal> {
                 &format!("require_client_certificate: true, {}", context("alpn_protocols: [h2], ")),
             );
             let up = socket("    ", "UpstreamTlsContext", &format!("sni: {NAME}, {}", context("")));
-            let far = one(order, "far", order.between, &down, order.pod, "")?;
-            vec![far, one(order, "near", order.at, "", order.between, &format!("{H2}{up}"))?]
+            let far = one(order, &program, "far", order.between, &down, order.pod, "")?;
+            vec![far, one(order, &program, "near", order.at, "", order.between, &format!("{H2}{up}"))?]
         }
     };
     Ok(Meal { version, recipes })
@@ -53,7 +55,15 @@ fn socket(indent: &str, kind: &str, context: &str) -> String {
     )
 }
 
-fn one(order: &Order<'_>, name: &str, at: SocketAddr, down: &str, to: SocketAddr, up: &str) -> Result<Recipe> {
+fn one(
+    order: &Order<'_>,
+    program: &OsStr,
+    name: &str,
+    at: SocketAddr,
+    down: &str,
+    to: SocketAddr,
+    up: &str,
+) -> Result<Recipe> {
     let address = |a: SocketAddr| format!("{{socket_address: {{address: {}, port_value: {}}}}}", a.ip(), a.port());
     let configuration = format!(
         r#"static_resources:
@@ -83,5 +93,5 @@ fn one(order: &Order<'_>, name: &str, at: SocketAddr, down: &str, to: SocketAddr
     fs::write(&file, &configuration)?;
     let file = file.display().to_string();
     let arguments = ["-c", &file, "--concurrency", "1", "-l", "error", "--use-dynamic-base-id"];
-    Ok(Recipe { program: "envoy".into(), arguments: arguments.map(str::to_owned).to_vec(), at, configuration })
+    Ok(Recipe { program: program.to_owned(), arguments: arguments.map(str::to_owned).to_vec(), at, configuration })
 }
