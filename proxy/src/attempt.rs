@@ -293,6 +293,7 @@ fn judge(
     *touched |= reached;
     let relayed = match kind {
         Kind::NoEndpoints | Kind::NotExported | Kind::NotTrusted | Kind::Hop => RelayedError::NoEndpoints,
+        Kind::Overloaded => RelayedError::Overloaded,
         _ => RelayedError::Failed,
     };
     begun.flight().relayed(relayed, latency, now_ms);

@@ -18,6 +18,7 @@ mod capacity;
 mod driver;
 mod failback;
 mod latency;
+mod overload;
 mod pick;
 mod sample;
 mod spill;

@@ -94,6 +94,10 @@ pub(crate) async fn exchange(
         let time_left = deadline.saturating_duration_since(Instant::now());
         let next = next(failure, &request.method, request.left(), tally, time_left);
         hold = next == Next::Hold;
+        if hold && scope == Scope::Local {
+            // The daemon that asks can try other clusters meanwhile; if they all fail it is the one that waits.
+            return Err(lost);
+        }
         match next {
             Next::GiveUp => return Err(lost),
             Next::Again | Next::Hold | Next::Move => {}

@@ -101,7 +101,7 @@ async fn serve_admitted(
     let upgrade = upgrade.filter(|_| notes.upgrade.is_some());
 
     let route = door.route(worker).ok_or(Kind::NoEndpoints)?;
-    if route.shed() {
+    if route.shed(worker.shared.now_ms()) {
         return Err(Kind::Overloaded);
     }
     let bounds = (worker.shared.limits.replay_bytes, worker.shared.timeouts.request);

@@ -12,10 +12,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::latency::LatencyWatch;
+use super::overload::{Flow, Overload};
 use super::spill::{ClusterInput, Settings, Shares, Spill};
 use super::status::ReturnStatus;
 use crate::health::Registry;
-use crate::route::{Builder, ChooseGateways, Class, ClusterRoute, RouteKey, RouteTable, ServiceRoute, TRICKLE, Totals};
+use crate::route::{
+    Builder, ChooseGateways, Class, ClusterRoute, Place, RouteKey, RouteTable, ServiceRoute, TRICKLE, Totals,
+};
 
 /// Between two recomputations when nothing happens.
 const TICK: Duration = Duration::from_millis(100);
@@ -54,6 +57,7 @@ impl fmt::Debug for Balancer {
 struct Service {
     spill: Spill,
     latency: LatencyWatch,
+    overload: Overload,
     /// Requests that had ended by the last tick; more mean traffic.
     ended: u64,
     ticked_ms: u64,
@@ -182,12 +186,39 @@ impl Service {
         let shares = self.spill.tick(now_ms, &inputs, demand);
 
         publish(route, &inputs, &totals, &shares, &settings);
+        self.limit(route, now_ms);
         self.tell_panic(route, shares.panic);
         let own = route.local().map_or(0.0, |_| shares.shares()[0]);
         self.steady = own > 0.99 && !shares.moving;
         self.settled = !shares.moving && !totals.iter().any(|t| t.unsettled) && !shares.panic;
         self.ended = ended(route);
         self.ticked_ms = now_ms;
+    }
+
+    /// How much the own endpoints may have in flight, and whether picks have to look for room.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "requests; below what is in flight")]
+    fn limit(&mut self, route: &ServiceRoute, now_ms: u64) {
+        let own = route.local().map(|local| &local.place);
+        let sum = |of: fn(&Place) -> u64| own.map_or(0, |place| of(place)) + of(&route.inbound);
+        let flow = Flow {
+            held: f64::from(route.held()),
+            served: sum(Place::served),
+            left: sum(Place::left),
+            ready: f64::from(route.local().map_or(0, |local| local.ready)),
+        };
+        let limit = self.overload.step(now_ms, flow);
+        if limit.is_some() != (route.room.load(Ordering::Relaxed) != u32::MAX) {
+            let (service, port) = (&route.key.service, route.key.port);
+            match limit {
+                Some(limit) => {
+                    tracing::warn!(%service, port, limit, "clients leave before they are answered: overloaded")
+                }
+                None => tracing::info!(%service, port, "no longer overloaded"),
+            }
+        }
+        route.room.store(limit.map_or(u32::MAX, |limit| limit as u32), Ordering::Relaxed);
+        let busy = || route.clusters.iter().any(|c| !c.local && c.place.busy(now_ms));
+        route.pressed.store(limit.is_some() || busy(), Ordering::Relaxed);
     }
 
     fn tell_panic(&mut self, route: &ServiceRoute, panic: bool) {

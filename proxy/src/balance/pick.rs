@@ -57,7 +57,8 @@ impl Choice<'_> {
     }
 }
 
-/// Chooses the target of a request's next attempt among all clusters. `None` only when there is no target at all.
+/// Chooses the target of a request's next attempt among all clusters. `None` only when there is no target at all, or
+/// all clusters are full.
 ///
 /// A first attempt goes to a cluster by the shares; a second to another target of the same cluster, if it has another
 /// usable one; after two failures in a cluster the next goes elsewhere. A cluster without a usable target is passed
@@ -68,7 +69,7 @@ pub fn pick<'r>(
     now_ms: u64,
     tried: &Attempted,
 ) -> Option<Choice<'r>> {
-    let mut pick = Pick { route, rng, now_ms, tried, panic: route.in_panic() };
+    let mut pick = Pick { route, rng, now_ms, tried, panic: route.in_panic(), pressed: route.is_pressed() };
     if tried.is_empty() && route.due.load(Ordering::Relaxed) != 0 {
         let any = route.due.load(Ordering::Relaxed).trailing_zeros() as usize;
         if let Some(choice) = pick.out_of_turn(any) {
@@ -76,7 +77,11 @@ pub fn pick<'r>(
         }
     }
     let first = pick.first_cluster();
-    pick.in_turn(first).or_else(|| pick.leaving()).or_else(|| pick.least_suspect(&route.clusters))
+    let found = pick.in_turn(first);
+    if found.is_none() && pick.pressed && route.all_full(now_ms) {
+        return None;
+    }
+    found.or_else(|| pick.leaving()).or_else(|| pick.least_suspect(&route.clusters))
 }
 
 /// Chooses among the own cluster's endpoints only, for requests that came through the gateway. `None` when none is
@@ -88,7 +93,8 @@ pub fn pick_local_only<'r>(
     tried: &Attempted,
 ) -> Option<Choice<'r>> {
     let local = route.local()?;
-    let mut pick = Pick { route, rng, now_ms, tried, panic: route.in_panic() };
+    // The gateway has turned away what its endpoints have no room for.
+    let mut pick = Pick { route, rng, now_ms, tried, panic: route.in_panic(), pressed: false };
     let due = tried.is_empty() && route.due.load(Ordering::Relaxed) & 1 != 0;
     let found = due
         .then(|| pick.out_of_turn(0))
@@ -105,6 +111,7 @@ struct Pick<'r, 'a> {
     now_ms: u64,
     tried: &'a Attempted,
     panic: bool,
+    pressed: bool,
 }
 
 impl<'r> Pick<'r, '_> {
@@ -162,6 +169,9 @@ impl<'r> Pick<'r, '_> {
     /// A usable target of the cluster that was not tried: the cheaper of two draws, else any.
     fn usable_in(&mut self, cluster: &'r ClusterRoute) -> Option<Choice<'r>> {
         if cluster.class != Class::Ready || (!cluster.local && cluster.place.empty(self.now_ms)) {
+            return None;
+        }
+        if self.pressed && self.route.full(cluster, self.now_ms) {
             return None;
         }
         let candidates = &cluster.targets.candidates;

@@ -82,7 +82,7 @@ async fn admitted(
     let h2c = h2c || (is_grpc(&head.headers) && text(&head.headers, &VERSION) == Some("2"));
     let route = worker.with_routes(|table| table.get(&key).cloned()).ok_or_else(|| refuse(Kind::NoEndpoints))?;
     *report = Some(route.clone());
-    if worker.budget.requests() as usize > worker.shared.limits.requests || route.shed() {
+    if worker.budget.requests() as usize > worker.shared.limits.requests || route.shed_inbound() {
         return Err(refuse(Kind::Overloaded));
     }
     if head.headers.contains_key(TUNNEL) {

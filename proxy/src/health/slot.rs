@@ -19,6 +19,9 @@ const RAMP_MS: f64 = 10_000.0;
 /// Share of its weight such a target starts with.
 const RAMP_START: f64 = 0.1;
 
+/// A target that answered this recently is alive, in milliseconds: clients that leave it say that it is slow.
+const ALIVE_MS: u64 = 1_000;
+
 /// Whether a target may be given a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usable {
@@ -196,6 +199,12 @@ impl Slot {
             && self.last_failure_ms.load(Ordering::Relaxed) <= success
     }
 
+    /// True after a success a moment ago, whatever came since.
+    fn alive(&self, now_ms: u64) -> bool {
+        let success = self.last_success_ms.load(Ordering::Relaxed);
+        success != 0 && now_ms.saturating_sub(success) < ALIVE_MS
+    }
+
     /// True when its last attempt succeeded, or none was ever made.
     #[must_use]
     pub fn in_good_standing(&self) -> bool {
@@ -214,6 +223,10 @@ impl Slot {
     pub fn record(&self, outcome: Outcome, now_ms: u64) {
         self.ewma.add(outcome.load().as_secs_f32() * 1_000.0, now_ms);
         let Some(event) = outcome.event(now_ms) else { return };
+        if outcome == Outcome::Abandoned && self.alive(now_ms) {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         let success = outcome.is_success();
         self.window.add(success, now_ms);
         if success {

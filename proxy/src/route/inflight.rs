@@ -12,6 +12,8 @@ use crate::health::{Outcome, Slot, Target};
 pub enum RelayedError {
     /// It has no endpoint for the service: its capacity counts as 0 for a second, unless newer knowledge comes.
     NoEndpoints,
+    /// Its endpoints have as much under way as they can bear: the cluster is passed over for a moment.
+    Overloaded,
     /// It could not get an answer from its endpoints.
     Failed,
 }
@@ -50,15 +52,22 @@ impl InFlight {
         } else {
             self.slot.record(outcome, now_ms);
         }
+        if outcome == Outcome::Abandoned {
+            self.place.note_left();
+        }
         let latency = if let Outcome::Success { latency } = outcome { latency } else { Duration::ZERO };
         if !matches!(outcome, Outcome::Overloaded { .. }) {
             self.place.note(outcome.is_success(), latency, now_ms);
         }
     }
 
-    /// The gateway answered with an error of its own after `latency`: a success of the link, a failure of the cluster.
+    /// The gateway answered with an error of its own after `latency`: a success of the link, a failure of the cluster
+    /// unless it only has enough to do.
     pub fn relayed(&self, error: RelayedError, latency: Duration, now_ms: u64) {
         self.slot.record(Outcome::Success { latency }, now_ms);
+        if error == RelayedError::Overloaded {
+            return self.place.note_busy(now_ms);
+        }
         self.place.note(false, latency, now_ms);
         if error == RelayedError::NoEndpoints {
             self.place.note_empty(now_ms);

@@ -13,6 +13,8 @@ const REPORT_MS: u64 = 5_000;
 /// A poor report that nothing renewed is forgiven over this time, in milliseconds: so the cluster is tried by a few
 /// requests first, whose answers bring the next report.
 const FORGIVE_MS: f32 = 10_000.0;
+/// How long "overloaded" from a gateway has the cluster passed over, in milliseconds.
+const BUSY_MS: u64 = 200;
 /// How long "no endpoints" from a gateway takes the cluster's capacity for the service to 0, in milliseconds.
 const EMPTY_MS: u64 = 1_000;
 
@@ -29,6 +31,9 @@ pub struct Place {
     healthy_part: AtomicU32,
     reported_load: AtomicU32,
     empty_until_ms: AtomicU64,
+    busy_until_ms: AtomicU64,
+    /// Clients that left before an answer.
+    left: AtomicU64,
     healthy: AtomicU32,
     reference: AtomicU32,
 }
@@ -86,6 +91,18 @@ impl Place {
         self.report_age(now_ms).filter(|age| *age < REPORT_MS).map(|_| self.reported_load.load(Ordering::Relaxed))
     }
 
+    /// True while a gateway's "overloaded" holds.
+    #[must_use]
+    pub fn busy(&self, now_ms: u64) -> bool {
+        now_ms < self.busy_until_ms.load(Ordering::Relaxed)
+    }
+
+    /// Attempts there that the client, or the asking daemon, left before an answer began.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.left.load(Ordering::Relaxed)
+    }
+
     fn report_age(&self, now_ms: u64) -> Option<u64> {
         let at = self.reported_ms.load(Ordering::Relaxed);
         (at != 0).then(|| (now_ms + 1).saturating_sub(at))
@@ -104,6 +121,14 @@ impl Place {
 
     pub(crate) fn note_empty(&self, now_ms: u64) {
         self.empty_until_ms.store(now_ms + EMPTY_MS, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_busy(&self, now_ms: u64) {
+        self.busy_until_ms.store(now_ms + BUSY_MS, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_left(&self) {
+        self.left.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Newer knowledge of that cluster's endpoints came: what its gateway said before is void.

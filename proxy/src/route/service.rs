@@ -14,6 +14,9 @@ use super::table::RouteKey;
 use crate::balance::{AliasTable, ReturnStatus};
 use crate::health::{ClusterNumber, Link, Slot, Usable};
 
+/// What overloaded own endpoints have no room for goes to clusters whose endpoints have at most this part as much each.
+const OVERFLOW: f64 = 0.5;
+
 /// What the catalog allows a target to be used for, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -180,6 +183,10 @@ pub struct ServiceRoute {
     pub(crate) panic: AtomicBool,
     /// How far the own cluster is on its way back, for status.
     pub(crate) coming_back: ArcSwapOption<ReturnStatus>,
+    /// Requests that the own endpoints may have in flight for this daemon; `u32::MAX` while they are not overloaded.
+    pub(crate) room: AtomicU32,
+    /// Some cluster is full: picks look for those that are not.
+    pub(crate) pressed: AtomicBool,
     /// Above this many requests in flight the route sheds; `u32::MAX` when it does not.
     pub(crate) shed_above: AtomicU32,
 }
@@ -195,6 +202,8 @@ impl ServiceRoute {
             due: AtomicU32::new(0),
             panic: AtomicBool::new(false),
             coming_back: ArcSwapOption::empty(),
+            room: AtomicU32::new(u32::MAX),
+            pressed: AtomicBool::new(false),
             shed_above: AtomicU32::new(u32::MAX),
         }
     }
@@ -217,18 +226,71 @@ impl ServiceRoute {
         self.panic.load(Ordering::Relaxed)
     }
 
+    /// True while some cluster is full.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.pressed.load(Ordering::Relaxed)
+    }
+
     /// This daemon's own requests in flight, to all clusters.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.clusters.iter().map(|c| c.place.in_flight()).sum()
     }
 
-    /// True when a request should be answered 503 with `Retry-After` at once: there is a panic, and far more is in
-    /// flight than what is left could bear.
+    /// True when a client's request should be answered 503 with `Retry-After` at once: there is a panic and far more is
+    /// in flight than what is left could bear, or every cluster that could serve it is full.
     #[must_use]
-    pub fn shed(&self) -> bool {
+    pub fn shed(&self, now_ms: u64) -> bool {
+        self.beyond_panic() || (self.pressed.load(Ordering::Relaxed) && self.all_full(now_ms))
+    }
+
+    /// The same for a request that another cluster sends: only the own endpoints count.
+    #[must_use]
+    pub fn shed_inbound(&self) -> bool {
+        self.beyond_panic() || self.own_full()
+    }
+
+    fn beyond_panic(&self) -> bool {
         let limit = self.shed_above.load(Ordering::Relaxed);
         limit != u32::MAX && self.in_flight() + self.inbound.in_flight() > limit
+    }
+
+    /// Requests in flight at the own endpoints, of own clients and of other clusters.
+    pub(crate) fn held(&self) -> u32 {
+        self.local().map_or(0, |local| local.place.in_flight()) + self.inbound.in_flight()
+    }
+
+    /// True when the own endpoints are overloaded and have in flight what they may.
+    pub(crate) fn own_full(&self) -> bool {
+        let room = self.room.load(Ordering::Relaxed);
+        room != u32::MAX && self.held() >= room
+    }
+
+    /// True when a cluster is not to be given more: the own one has what it may, another one's gateway said so. What
+    /// the own endpoints have no room for goes only where each endpoint has less than half as much in flight: else it
+    /// would fill the next cluster as well, and with its own clients' requests on top.
+    pub(crate) fn full(&self, cluster: &ClusterRoute, now_ms: u64) -> bool {
+        if cluster.local {
+            return self.own_full();
+        }
+        let each = |held: u32, ready: u32| f64::from(held) / f64::from(ready.max(1));
+        let own = || each(self.held(), self.local().map_or(1, |local| local.ready));
+        let there = || cluster.place.reported_load(now_ms).map(|held| each(held, cluster.ready));
+        cluster.place.busy(now_ms) || (self.own_full() && there().is_some_and(|there| there > OVERFLOW * own()))
+    }
+
+    /// True when a cluster is full, and every other cannot serve anyway.
+    pub(crate) fn all_full(&self, now_ms: u64) -> bool {
+        let mut any = false;
+        for cluster in self.clusters.iter().filter(|c| c.class == Class::Ready) {
+            let full = self.full(cluster, now_ms);
+            any |= full;
+            let usable = |c: &Candidate| c.class == Class::Ready && c.slot.usable(now_ms) == Usable::Yes;
+            if !full && !cluster.place.empty(now_ms) && cluster.targets.candidates.iter().any(usable) {
+                return false;
+            }
+        }
+        any
     }
 
     /// What this cluster's gateway reports of its own endpoints.
