@@ -1,7 +1,7 @@
 //! The data plane: what a pod's request goes through on its way to a pod that can answer it.
 //!
 //! **Owns** the listeners of imported services and the gateway port, routing, balancing, health, spill to other
-//! clusters, retries, connection pools and the links between gateways, raw TCP relays.
+//! clusters, retries, connection pools and the links between gateways, raw TCP relays and tunnels.
 //! **Never does**: watch Kubernetes, resolve names for pods, decide what is true about a cluster (the catalog does) or
 //! who a cluster is (identity does). It writes nothing but its own health observations.
 //!

@@ -15,7 +15,7 @@ use crate::attempt::{Opened, Reply};
 use crate::body::ResponseBody;
 use crate::exchange::{Lost, Scope, exchange};
 use crate::failure::{Asker, Kind, answer, is_grpc};
-use crate::hygiene::{self, HOP, LOAD, PORT, SERVICE, TUNNEL, UPGRADE, VERSION, clean_request};
+use crate::hygiene::{self, HOP, LOAD, PORT, Refused, SERVICE, TUNNEL, TUNNEL_TCP, UPGRADE, VERSION, clean_request};
 use crate::outgoing::Outgoing;
 use crate::plan::{Speech, speech};
 use crate::relay::reach;
@@ -86,6 +86,9 @@ async fn admitted(
         return Err(refuse(Kind::Overloaded));
     }
     if head.headers.contains_key(TUNNEL) {
+        if text(&head.headers, &TUNNEL) != Some(TUNNEL_TCP) {
+            return Err(refuse(Kind::Request(Refused::Connect)));
+        }
         let counted = admit(worker).ok_or_else(|| refuse(Kind::Overloaded))?;
         let newest = || worker.with_routes(|table| table.get(&key).cloned());
         let (opened, _) = reach(worker, newest, Scope::Local).await.map_err(refuse)?;

@@ -53,6 +53,8 @@ async fn ask(to: &Site, with: &Identity, fields: &[(&str, &str)]) -> Result<Got,
 
 const GOOD: [(&str, &str); 3] = [("x-strait-service", "ml/model"), ("x-strait-port", "80"), ("x-strait-hop", "1")];
 
+const TUNNEL: (&str, &str) = ("x-strait-tunnel", "tcp");
+
 #[tokio::test]
 async fn requests_are_authorised() {
     let (west, east, pod) = gateway().await;
@@ -65,12 +67,20 @@ async fn requests_are_authorised() {
     let reached = pod.count();
 
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], u16, &'a str);
-    let cases: [Case<'_>; 6] = [
+    let cases: [Case<'_>; 9] = [
         ("another service", &[("x-strait-service", "ml/other"), GOOD[1], GOOD[2]], 403, "not-exported"),
         ("another port", &[GOOD[0], ("x-strait-port", "81"), GOOD[2]], 403, "not-exported"),
         ("no service", &[GOOD[1], GOOD[2]], 403, "not-exported"),
         ("no hop", &[GOOD[0], GOOD[1]], 508, "hop"),
         ("a second hop", &[GOOD[0], GOOD[1], ("x-strait-hop", "2")], 508, "hop"),
+        (
+            "a tunnel to another service",
+            &[("x-strait-service", "ml/other"), GOOD[1], GOOD[2], TUNNEL],
+            403,
+            "not-exported",
+        ),
+        ("a tunnel's second hop", &[GOOD[0], GOOD[1], ("x-strait-hop", "2"), TUNNEL], 508, "hop"),
+        ("another tunnel", &[GOOD[0], GOOD[1], GOOD[2], ("x-strait-tunnel", "udp")], 405, "bad-request"),
         ("two hops", &[GOOD[0], GOOD[1], GOOD[2], ("x-strait-hop", "1")], 508, "hop"),
     ];
     for (what, fields, status, word) in cases {

@@ -12,7 +12,7 @@ PACKAGES = {
     "runc": "runc", "/usr/lib/cni/bridge": "containernetworking-plugins", "iptables": "iptables", "conntrack": "conntrack",
     "ip": "iproute2", "busybox": "busybox-static", "openssl": "openssl", "curl": "curl", "dig": "dnsutils", "nsenter": "util-linux",
 }
-OPTIONAL = {"wrk": "wrk", "promtool": "prometheus"}
+OPTIONAL = {"wrk": "wrk", "promtool": "prometheus", "/usr/lib/postgresql/15/bin/initdb": "postgresql-15"}
 KUBE, ETCD, COREDNS, CONTAINERD, HTTP_ECHO = "1.36.3", "3.6.16", "1.14.7", "2.4.2", "1.0.0"
 KUBE_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
 PROGRAMS = (*KUBE_PROGRAMS, "etcd", "coredns", "containerd", "containerd-shim-runc-v2", "ctr", "http-echo", "rig-wan")
