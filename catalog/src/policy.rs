@@ -268,8 +268,14 @@ mod tests {
                 PolicyRecord { request_ms: Some(100), attempt_ms: Some(200), ..PolicyRecord::default() },
             ),
             (Some("retries.attempts"), PolicyRecord { attempts: Some(0), ..PolicyRecord::default() }),
-            (Some("outlier.consecutiveErrors"), PolicyRecord { consecutive_errors: Some(16), ..PolicyRecord::default() }),
-            (Some("outlier.minSuccessPercent"), PolicyRecord { min_success_percent: Some(91), ..PolicyRecord::default() }),
+            (
+                Some("outlier.consecutiveErrors"),
+                PolicyRecord { consecutive_errors: Some(16), ..PolicyRecord::default() },
+            ),
+            (
+                Some("outlier.minSuccessPercent"),
+                PolicyRecord { min_success_percent: Some(91), ..PolicyRecord::default() },
+            ),
             (
                 Some("outlier.maxEjection"),
                 PolicyRecord { base_ejection_ms: Some(900), max_ejection_ms: Some(800), ..PolicyRecord::default() },

@@ -11,8 +11,9 @@ use super::load::LoadReport;
 use super::place::Place;
 use super::shares::ShareCells;
 use super::table::RouteKey;
-use crate::balance::{AliasTable, ReturnStatus};
+use crate::balance::{AliasTable, Ranking, ReturnStatus};
 use crate::health::{ClusterNumber, Link, Slot, Usable};
+use crate::policy::ServicePolicy;
 
 /// What the catalog allows a target to be used for, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -172,6 +173,10 @@ pub struct ServiceRoute {
     pub clusters: Box<[ClusterRoute]>,
     /// No cluster exports it any more and its name is fading from caches: connections are asked to end.
     pub lingering: bool,
+    /// What is in force for the service.
+    pub policy: Arc<ServicePolicy>,
+    /// Its mode, by the numbers of clusters.
+    pub(crate) ranking: Ranking,
     /// What is counted of requests that other clusters sent through this cluster's gateways.
     pub inbound: Arc<Place>,
     pub(crate) shares: ShareCells,
@@ -191,12 +196,19 @@ impl ServiceRoute {
             lingering,
             shares: ShareCells::new(clusters.len()),
             clusters: clusters.into(),
+            policy: Arc::default(),
+            ranking: Ranking::default(),
             inbound,
             due: AtomicU32::new(0),
             panic: AtomicBool::new(false),
             coming_back: ArcSwapOption::empty(),
             shed_above: AtomicU32::new(u32::MAX),
         }
+    }
+
+    /// The same under a policy.
+    pub(crate) fn under(self, policy: Arc<ServicePolicy>, ranking: Ranking) -> Self {
+        Self { policy, ranking, ..self }
     }
 
     /// The own cluster's side, when it serves the port.
