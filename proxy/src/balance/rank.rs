@@ -108,6 +108,7 @@ impl Ranks {
             let side = &sides[at];
             let near = (-distance(input) / settings.distance_ms).exp2();
             *place = match ranking {
+                // `Spill` does this itself, by spare capacity; the order is the same.
                 Ranking::LocalFirst => Place { tier: usize::from(!input.local), pull: side.able * near, limit: 1.0 },
                 Ranking::Ordered(listed) => match listed.iter().position(|c| *c == input.cluster) {
                     Some(tier) => Place { tier, pull: 1.0, limit: side.level() },
