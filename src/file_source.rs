@@ -12,10 +12,11 @@ use strait_catalog::{ClusterId, Input};
 
 mod document;
 mod follow;
+mod policies;
 mod records;
 mod revision;
 
-pub use document::{Document, EndpointEntry, GatewayEntry, PeerEntry, PortEntry, ServiceEntry};
+pub use document::{Document, EndpointEntry, GatewayEntry, PeerEntry, PolicyEntry, PortEntry, ServiceEntry};
 pub use follow::{Follower, POLL};
 pub use revision::{Numbered, Revisions};
 

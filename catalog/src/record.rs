@@ -33,7 +33,7 @@ pub enum RecordError {
         /// What is wrong.
         source: NameError,
     },
-    /// The name is empty or too long, or a slice's name has no uid.
+    /// The name is empty or too long, or a slice's or policy's name has no third part.
     #[error("{kind} record has a name that does not fit its kind: {name:?}")]
     Misnamed {
         /// The kind.
@@ -60,9 +60,12 @@ impl Kind {
     pub const CLUSTER: Self = Self(5);
     /// An operator's wish; named freely.
     pub const INTENT: Self = Self(6);
+    /// A TrafficPolicy; named `namespace/service/policy`. Sessions do not carry it.
+    pub const POLICY: Self = Self(7);
 
     /// The kinds this version reads.
-    pub const KNOWN: [Self; 6] = [Self::SERVICE, Self::EXPORT, Self::SLICE, Self::GATEWAY, Self::CLUSTER, Self::INTENT];
+    pub const KNOWN: [Self; 7] =
+        [Self::SERVICE, Self::EXPORT, Self::SLICE, Self::GATEWAY, Self::CLUSTER, Self::INTENT, Self::POLICY];
 }
 
 impl fmt::Display for Kind {
@@ -74,6 +77,7 @@ impl fmt::Display for Kind {
             Self::GATEWAY => "Gateway",
             Self::CLUSTER => "Cluster",
             Self::INTENT => "Intent",
+            Self::POLICY => "Policy",
             Self(other) => return write!(f, "kind-{other}"),
         })
     }
@@ -109,6 +113,12 @@ impl Key {
         Self { cluster: cluster.clone(), kind: Kind::SLICE, name: format!("{service}/{uid}").into() }
     }
 
+    /// The key of a policy for a service.
+    #[must_use]
+    pub fn of_policy(cluster: &ClusterId, service: &ServiceKey, name: &str) -> Self {
+        Self { cluster: cluster.clone(), kind: Kind::POLICY, name: format!("{service}/{name}").into() }
+    }
+
     /// The key of a node's gateway.
     #[must_use]
     pub fn of_gateway(cluster: &ClusterId, node: &str) -> Self {
@@ -121,12 +131,12 @@ impl Key {
         Self { cluster: cluster.clone(), kind: Kind::CLUSTER, name: "".into() }
     }
 
-    /// The service that a Service, Export or Slice record belongs to.
+    /// The service that a Service, Export, Slice or Policy record belongs to.
     #[must_use]
     pub fn service(&self) -> Option<ServiceKey> {
         match self.kind {
             Kind::SERVICE | Kind::EXPORT => ServiceKey::parse(&self.name).ok(),
-            Kind::SLICE => ServiceKey::parse(self.name.rsplit_once('/')?.0).ok(),
+            Kind::SLICE | Kind::POLICY => ServiceKey::parse(self.name.rsplit_once('/')?.0).ok(),
             _ => None,
         }
     }
@@ -144,7 +154,7 @@ impl Key {
         }
         match self.kind {
             Kind::SERVICE | Kind::EXPORT => ServiceKey::parse(&self.name).map(drop).map_err(bad),
-            Kind::SLICE => match self.name.rsplit_once('/') {
+            Kind::SLICE | Kind::POLICY => match self.name.rsplit_once('/') {
                 Some((service, uid)) if !uid.is_empty() => ServiceKey::parse(service).map(drop).map_err(bad),
                 _ => Err(misnamed()),
             },
@@ -325,6 +335,8 @@ mod tests {
             (Kind::SLICE, "ns/svc/uid", true),
             (Kind::SLICE, "ns/svc", false),
             (Kind::SLICE, "ns/svc/", false),
+            (Kind::POLICY, "ns/svc/policy", true),
+            (Kind::POLICY, "ns/svc", false),
             (Kind::GATEWAY, "", false),
             (Kind::CLUSTER, "", true),
             (Kind::CLUSTER, "x", false),

@@ -9,6 +9,7 @@ use crate::backend::Backend;
 use crate::freshness::Freshness;
 use crate::import::Import;
 use crate::name::{ClusterId, ServiceKey, ServiceParts};
+use crate::policy::Policy;
 use crate::version::Version;
 
 /// A gateway through which a cluster is reached.
@@ -50,6 +51,8 @@ pub struct ServiceView {
     pub import: Option<Import>,
     /// Each cluster that knows the service.
     pub backends: BTreeMap<ClusterId, Backend>,
+    /// The own cluster's policy for it, if there is one.
+    pub policy: Option<Policy>,
 }
 
 impl ServiceView {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use prost::Message;
 
+use crate::policy::PolicyRecord;
 use crate::record::{Kind, RecordError};
 
 /// The transport protocol of a port.
@@ -253,6 +254,8 @@ pub enum Value {
     Cluster(ClusterRecord),
     /// An operator's wish.
     Intent(IntentRecord),
+    /// A TrafficPolicy.
+    Policy(PolicyRecord),
     /// A kind this version does not know: kept and passed on, never read.
     Opaque,
 }
@@ -273,6 +276,7 @@ impl Value {
             Kind::GATEWAY => Self::Gateway(read(kind, wire)?),
             Kind::CLUSTER => Self::Cluster(read(kind, wire)?),
             Kind::INTENT => Self::Intent(read(kind, wire)?),
+            Kind::POLICY => Self::Policy(read(kind, wire)?),
             _ => Self::Opaque,
         })
     }
@@ -287,6 +291,7 @@ impl Value {
             Self::Gateway(m) => m.encode_to_vec(),
             Self::Cluster(m) => m.encode_to_vec(),
             Self::Intent(m) => m.encode_to_vec(),
+            Self::Policy(m) => m.encode_to_vec(),
             Self::Opaque => Vec::new(),
         }
         .into()
@@ -302,6 +307,7 @@ impl Value {
             Self::Gateway(_) => Kind::GATEWAY,
             Self::Cluster(_) => Kind::CLUSTER,
             Self::Intent(_) => Kind::INTENT,
+            Self::Policy(_) => Kind::POLICY,
             Self::Opaque => return None,
         })
     }

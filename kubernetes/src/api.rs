@@ -1,15 +1,17 @@
 //! The custom resources that Strait reads and writes, and those it defines.
 //!
 //! `multicluster.x-k8s.io` and `about.k8s.io` are upstream's: their CRDs are installed unchanged from upstream's
-//! files, so the types here are written by hand and generate no schema. `strait.dev` is Strait's own: its CRD is
-//! generated from the type ([`crds`]).
+//! files, so the types here are written by hand and generate no schema. `strait.dev` is Strait's own: its CRDs are
+//! generated from the types ([`crds`]).
 
 mod cluster_peer;
 mod cluster_property;
+mod duration;
 mod names;
 mod served;
 mod service_export;
 mod service_import;
+mod traffic_policy;
 
 pub use cluster_peer::{ClusterPeer, ClusterPeerSpec, ClusterPeerStatus};
 pub use cluster_property::{
@@ -27,6 +29,11 @@ pub use service_import::{
     ClusterStatus, IMPORT_READY, ImportedPort, ServiceImport, ServiceImportSpec, ServiceImportStatus,
     ServiceImportType, import_reason,
 };
+pub use traffic_policy::{
+    FailbackSettings, OutlierSettings, POLICY_ACCEPTED, POLICY_IN_FORCE, PolicyClusterRef, PolicyInForce, PolicyMode,
+    RetrySettings, SpillSettings, TargetRef, TimeoutSettings, TrafficPolicy, TrafficPolicySpec, TrafficPolicyStatus,
+    policy_reason,
+};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
@@ -34,5 +41,5 @@ use kube::CustomResourceExt as _;
 /// The custom resource definitions of Strait's own kinds, as `strait crds` prints them.
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![ClusterPeer::crd()]
+    vec![ClusterPeer::crd(), TrafficPolicy::crd()]
 }

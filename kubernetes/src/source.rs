@@ -26,6 +26,8 @@
 //!   Services, limited to one object and read *after* the 404: custom resources live in the same etcd, so whatever
 //!   was deleted with the CRD was deleted at or before it. Where a 404 would remove anything, it is asked for twice:
 //!   one API server of several may not have heard of a new CRD yet.
+//! - **A kind that may not be read** because the rights are from before it existed (TrafficPolicies) is empty as well,
+//!   unless objects of it are known.
 //! - **A relist that removes more than half** of a kind's objects (and more than one) is read again after a pause,
 //!   and only the second list counts.
 //! - **Revisions that go back** mean a restored etcd. Nothing of such a list is passed on, since all of it would look
@@ -75,8 +77,8 @@ use crate::metrics::SourceMetrics;
 
 pub use error::{SourceError, Unfit};
 pub use project::{
-    project_cluster, project_export, project_gateway, project_import, project_peer, project_service, project_slice,
-    read_listeners,
+    project_cluster, project_export, project_gateway, project_import, project_peer, project_policy, project_service,
+    project_slice, read_listeners,
 };
 pub use status::{KindReport, SourceStatus, WatchState};
 
@@ -101,7 +103,7 @@ pub struct SourceConfig {
 /// Watches until stopped, and tells all it sees over `tx`. Never gives up: whatever fails is reported in `status` and
 /// tried again with backoff.
 ///
-/// Sends exactly one complete list of each kind (`Relist` for Services, Exports, Slices, Gateways and the Cluster;
+/// Sends exactly one complete list of each kind (`Relist` for Services, Exports, Slices, Gateways, Policies and the Cluster;
 /// `Imports`; `Peers`) before anything else of that kind, and the epoch before each list of records; `tx` must hold two
 /// inputs at least. Returns when `stop` is cancelled or nobody receives.
 pub async fn run(
@@ -125,6 +127,7 @@ pub async fn run(
     spawn(&tracker, &stop, cycle(Watched::EndpointSlice), records(Kind::SLICE, project::read_slice));
     spawn(&tracker, &stop, cycle(Watched::ServiceExport), records(Kind::EXPORT, project::read_export));
     spawn(&tracker, &stop, cycle(Watched::Node), records(Kind::GATEWAY, project::read_gateway));
+    spawn(&tracker, &stop, cycle(Watched::TrafficPolicy), records(Kind::POLICY, project::read_policy));
     spawn(&tracker, &stop, cycle(Watched::ServiceImport), Imports::new(config.bind));
     spawn(&tracker, &stop, cycle(Watched::ClusterPeer), Peers::new(config.cluster.clone()));
     tracker.spawn(tell_ages(status, stop));

@@ -20,7 +20,10 @@ mod failback;
 mod latency;
 mod overload;
 mod pick;
+mod rank;
+mod returning;
 mod sample;
+mod settings;
 mod spill;
 mod split;
 mod status;
@@ -31,7 +34,8 @@ pub use driver::Balancer;
 pub use pick::{Choice, TargetRef, pick, pick_local_only};
 #[doc(hidden)]
 pub use sample::sample_route;
-pub use spill::{ClusterInput, Hold, Settings, Shares, Spill};
+pub use settings::{Ranking, Settings};
+pub use spill::{ClusterInput, Hold, Shares, Spill};
 pub use status::{ClusterStatus, EndpointState, EndpointStatus, ReturnStatus, ServiceStatus};
 
 #[cfg(test)]

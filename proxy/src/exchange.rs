@@ -1,6 +1,7 @@
 //! A request's attempts, one after another, until an answer begins or there is no sense in another.
 
 use std::rc::Rc;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,6 +10,7 @@ use crate::attempt::{Reply, attempt};
 use crate::balance::{Attempted, Choice, pick, pick_local_only};
 use crate::failure::Kind;
 use crate::outgoing::Outgoing;
+use crate::policy::ServicePolicy;
 use crate::retry::{Counted, Failure, Next, Tally, next};
 use crate::route::ServiceRoute;
 use crate::worker::Worker;
@@ -51,7 +53,9 @@ pub(crate) async fn exchange(
     request: &mut Outgoing,
 ) -> Result<(Reply, strait_catalog::ClusterId), Lost> {
     let timeouts = &worker.shared.timeouts;
-    let deadline = Instant::now() + timeouts.request;
+    let policy = policy(route, scope);
+    let (whole, each, allowance) = (policy.request(timeouts), policy.attempt(timeouts), policy.allowance());
+    let deadline = Instant::now() + whole;
     let mut tried = Attempted::none();
     let mut tally = Tally::default();
     let mut held_since: Option<Instant> = None;
@@ -68,7 +72,7 @@ pub(crate) async fn exchange(
         let current = renewed.as_deref().unwrap_or(route);
         let Some(choice) = choose(worker, current, scope, &tried) else {
             // Right after the start others have not told yet what they have.
-            let longest = FOR_NEWS.min(timeouts.request);
+            let longest = FOR_NEWS.min(whole);
             if scope == Scope::Anywhere && worker.shared.is_new() && pause(&mut waiting_since, longest).await {
                 continue;
             }
@@ -77,7 +81,7 @@ pub(crate) async fn exchange(
         if choice.repeated && !hold && !pause(&mut held_since, timeouts.hold).await {
             return Err(lost);
         }
-        let own_end = timeouts.attempt.map(|limit| Instant::now() + limit).filter(|end| *end < deadline);
+        let own_end = each.map(|limit| Instant::now() + limit).filter(|end| *end < deadline);
         let run = attempt(worker, &route.key, &choice, request, &mut lost.touched);
         let failure = match tokio::time::timeout_at(own_end.unwrap_or(deadline), run).await {
             Ok(Ok(reply)) => return Ok((reply, choice.cluster.clone())),
@@ -92,7 +96,7 @@ pub(crate) async fn exchange(
         tally.note(failure);
         lost.kind = failure.kind();
         let time_left = deadline.saturating_duration_since(Instant::now());
-        let next = next(failure, &request.method, request.left(), tally, time_left);
+        let next = next(failure, &request.method, request.left(), tally, allowance.sent, time_left);
         hold = next == Next::Hold;
         if hold && scope == Scope::Local {
             // The daemon that asks can try other clusters meanwhile; if they all fail it is the one that waits.
@@ -101,12 +105,21 @@ pub(crate) async fn exchange(
         match next {
             Next::GiveUp => return Err(lost),
             Next::Again | Next::Hold | Next::Move => {}
-            Next::Replay => room = Some(wait_for_room(worker).await.ok_or(lost)?),
+            Next::Replay => room = Some(wait_for_room(worker, allowance.budget_percent).await.ok_or(lost)?),
         }
         worker.metrics.retry(failure);
         if !failure.blames_connection() {
             tried.note(&choice);
         }
+    }
+}
+
+/// A cluster's policy is for its own clients. What comes from another cluster is limited there.
+fn policy(route: &ServiceRoute, scope: Scope) -> &ServicePolicy {
+    static NONE: LazyLock<ServicePolicy> = LazyLock::new(ServicePolicy::default);
+    match scope {
+        Scope::Anywhere => &route.policy,
+        Scope::Local => &NONE,
     }
 }
 
@@ -135,10 +148,10 @@ pub(crate) fn choose<'r>(
 }
 
 /// A replay beyond the budget waits a little for one before it: a burst of them is spread, not refused.
-async fn wait_for_room(worker: &Worker) -> Option<Counted> {
+async fn wait_for_room(worker: &Worker, percent: u32) -> Option<Counted> {
     let until = Instant::now() + FOR_ROOM;
     loop {
-        if let Some(room) = worker.budget.replay() {
+        if let Some(room) = worker.budget.replay(percent) {
             return Some(room);
         }
         if Instant::now() >= until {

@@ -108,7 +108,7 @@ pub(crate) async fn reach(
         kind = failure.kind();
         tally.note(failure);
         let left = deadline.saturating_duration_since(Instant::now());
-        match next(failure, &Method::CONNECT, Left::Unsent, tally, left) {
+        match next(failure, &Method::CONNECT, Left::Unsent, tally, route.policy.allowance().sent, left) {
             Next::Again => {}
             Next::Hold if pause(&mut held_since, timeouts.hold).await => {}
             _ => return Err(kind),

@@ -15,16 +15,27 @@ use http::Method;
 
 use crate::failure::Kind;
 
-/// Attempts of a request that may reach a pod, the first included.
-pub(crate) const MAX_SENT: u32 = 3;
 /// Attempts that touch nothing and follow each other without a pause.
 pub(crate) const MAX_CHEAP: u32 = 4;
 /// An attempt that has less than this left of the request's time is not begun.
 const TOO_LATE: Duration = Duration::from_millis(5);
 /// Replays under way at once that are always allowed.
 const BUDGET_FLOOR: u32 = 3;
-/// Further replays: one for each so many requests under way (20 %).
-const BUDGET_SHARE: u32 = 5;
+
+/// How often requests of one service may be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Allowance {
+    /// Attempts of a request that may reach a pod, the first included.
+    pub(crate) sent: u32,
+    /// Replays under way, in percent of the requests under way; at 0 there are none.
+    pub(crate) budget_percent: u32,
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self { sent: 3, budget_percent: 20 }
+    }
+}
 
 /// How an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,15 +172,22 @@ impl Tally {
     }
 }
 
-/// Decides what follows a failed attempt, which the tally already counts.
-pub(crate) fn next(failure: Failure, method: &Method, left: Left, tally: Tally, time_left: Duration) -> Next {
+/// Decides what follows a failed attempt, which the tally already counts. At most `most` attempts may reach a pod.
+pub(crate) fn next(
+    failure: Failure,
+    method: &Method,
+    left: Left,
+    tally: Tally,
+    most: u32,
+    time_left: Duration,
+) -> Next {
     if time_left < TOO_LATE || left == Left::Spent || failure == Failure::ClientBody {
         return Next::GiveUp;
     }
     if failure.untouched() {
         return if tally.cheap < MAX_CHEAP { Next::Again } else { Next::Hold };
     }
-    if !idempotent(method) || left != Left::Whole || tally.sent >= MAX_SENT {
+    if !idempotent(method) || left != Left::Whole || tally.sent >= most {
         return Next::GiveUp;
     }
     if failure == Failure::LinkDead { Next::Move } else { Next::Replay }
@@ -180,7 +198,8 @@ pub(crate) fn idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE)
 }
 
-/// Replays under way on one worker, against the requests under way there: 20 % and never fewer than 3.
+/// Replays under way on one worker, against the requests under way there: 20 % unless a service has another part, and
+/// never fewer than 3 unless it wants none.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     requests: Rc<Cell<u32>>,
@@ -198,9 +217,10 @@ impl Budget {
         self.requests.get()
     }
 
-    /// Takes room for one replay; `None` when there is none.
-    pub(crate) fn replay(&self) -> Option<Counted> {
-        let room = BUDGET_FLOOR.max(self.requests.get() / BUDGET_SHARE);
+    /// Takes room for one replay of a service that may use `percent` of the requests under way; `None` when there is none.
+    pub(crate) fn replay(&self, percent: u32) -> Option<Counted> {
+        let part = u64::from(self.requests.get()) * u64::from(percent) / 100;
+        let room = if percent == 0 { 0 } else { BUDGET_FLOOR.max(u32::try_from(part).unwrap_or(u32::MAX)) };
         (self.replays.get() < room).then(|| Counted::one(&self.replays))
     }
 }
@@ -230,6 +250,7 @@ mod tests {
     const S: Duration = Duration::from_secs(1);
     const FIRST_SENT: Tally = Tally { sent: 1, cheap: 0 };
     const FIRST_CHEAP: Tally = Tally { sent: 0, cheap: 1 };
+    const MOST: u32 = 3;
 
     #[test]
     fn what_touched_nothing_is_tried_again_whatever_it_is() {
@@ -241,10 +262,14 @@ mod tests {
             Failure::TurnedAway,
             Failure::Gateway { kind: Kind::NoEndpoints, touched: false },
         ] {
-            assert_eq!(next(failure, &Method::POST, Left::Unsent, FIRST_CHEAP, S), Next::Again, "{failure:?}");
+            assert_eq!(next(failure, &Method::POST, Left::Unsent, FIRST_CHEAP, MOST, S), Next::Again, "{failure:?}");
             let fourth = Tally { sent: 0, cheap: MAX_CHEAP };
-            assert_eq!(next(failure, &Method::GET, Left::Whole, fourth, S), Next::Hold);
-            assert_eq!(next(failure, &Method::POST, Left::Spent, FIRST_CHEAP, S), Next::GiveUp, "its body is gone");
+            assert_eq!(next(failure, &Method::GET, Left::Whole, fourth, MOST, S), Next::Hold);
+            assert_eq!(
+                next(failure, &Method::POST, Left::Spent, FIRST_CHEAP, MOST, S),
+                Next::GiveUp,
+                "its body is gone"
+            );
         }
     }
 
@@ -254,40 +279,60 @@ mod tests {
             [Failure::Broken, Failure::AttemptTimeout, Failure::Gateway { kind: Kind::Broken, touched: true }]
         {
             for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE] {
-                assert_eq!(next(failure, &method, Left::Whole, FIRST_SENT, S), Next::Replay, "{failure:?} {method}");
-                assert_eq!(next(failure, &method, Left::Unsent, FIRST_SENT, S), Next::GiveUp);
+                assert_eq!(
+                    next(failure, &method, Left::Whole, FIRST_SENT, MOST, S),
+                    Next::Replay,
+                    "{failure:?} {method}"
+                );
+                assert_eq!(next(failure, &method, Left::Unsent, FIRST_SENT, MOST, S), Next::GiveUp);
             }
             for method in [Method::POST, Method::PATCH, Method::CONNECT] {
-                assert_eq!(next(failure, &method, Left::Whole, FIRST_SENT, S), Next::GiveUp, "{failure:?} {method}");
+                assert_eq!(
+                    next(failure, &method, Left::Whole, FIRST_SENT, MOST, S),
+                    Next::GiveUp,
+                    "{failure:?} {method}"
+                );
             }
         }
-        assert_eq!(next(Failure::LinkDead, &Method::GET, Left::Whole, FIRST_SENT, S), Next::Move);
-        assert_eq!(next(Failure::LinkDead, &Method::POST, Left::Whole, FIRST_SENT, S), Next::GiveUp);
+        assert_eq!(next(Failure::LinkDead, &Method::GET, Left::Whole, FIRST_SENT, MOST, S), Next::Move);
+        assert_eq!(next(Failure::LinkDead, &Method::POST, Left::Whole, FIRST_SENT, MOST, S), Next::GiveUp);
     }
 
     #[test]
     fn attempts_and_time_end() {
-        let third = Tally { sent: MAX_SENT, cheap: 0 };
-        assert_eq!(next(Failure::Broken, &Method::GET, Left::Whole, third, S), Next::GiveUp);
-        assert_eq!(next(Failure::LinkDead, &Method::GET, Left::Whole, third, S), Next::GiveUp);
+        let third = Tally { sent: MOST, cheap: 0 };
+        assert_eq!(next(Failure::Broken, &Method::GET, Left::Whole, third, MOST, S), Next::GiveUp);
+        assert_eq!(next(Failure::LinkDead, &Method::GET, Left::Whole, third, MOST, S), Next::GiveUp);
         let many = Tally { sent: 1, cheap: 20 };
-        assert_eq!(next(Failure::Broken, &Method::GET, Left::Whole, many, S), Next::Replay, "refusals are not counted");
         assert_eq!(
-            next(Failure::Refused, &Method::GET, Left::Whole, FIRST_CHEAP, Duration::from_millis(1)),
+            next(Failure::Broken, &Method::GET, Left::Whole, many, MOST, S),
+            Next::Replay,
+            "refusals are not counted"
+        );
+        assert_eq!(
+            next(Failure::Refused, &Method::GET, Left::Whole, FIRST_CHEAP, MOST, Duration::from_millis(1)),
             Next::GiveUp
         );
-        assert_eq!(next(Failure::ClientBody, &Method::GET, Left::Whole, FIRST_SENT, S), Next::GiveUp);
+        assert_eq!(next(Failure::ClientBody, &Method::GET, Left::Whole, FIRST_SENT, MOST, S), Next::GiveUp);
+        assert_eq!(
+            next(Failure::Broken, &Method::GET, Left::Whole, FIRST_SENT, 1, S),
+            Next::GiveUp,
+            "once and not again"
+        );
     }
 
     #[test]
     fn the_budget_is_a_fifth_of_what_is_under_way_and_three_at_least() {
         let budget = Budget::default();
         let _few: Vec<_> = (0..5).map(|_| budget.request()).collect();
-        let held: Vec<_> = (0..4).map(|_| budget.replay()).collect();
+        let held: Vec<_> = (0..4).map(|_| budget.replay(20)).collect();
         assert_eq!(held.iter().flatten().count(), 3);
         drop(held);
         let _many: Vec<_> = (0..95).map(|_| budget.request()).collect();
-        let held: Vec<_> = (0..30).map(|_| budget.replay()).collect();
+        let held: Vec<_> = (0..30).map(|_| budget.replay(20)).collect();
         assert_eq!(held.iter().flatten().count(), 20);
+        assert!(budget.replay(20).is_none() && budget.replay(50).is_some(), "a service may have more");
+        drop(held);
+        assert!(budget.replay(0).is_none(), "or none");
     }
 }

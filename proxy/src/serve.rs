@@ -104,7 +104,7 @@ async fn serve_admitted(
     if route.shed(worker.shared.now_ms()) {
         return Err(Kind::Overloaded);
     }
-    let bounds = (worker.shared.limits.replay_bytes, worker.shared.timeouts.request);
+    let bounds = (worker.shared.limits.replay_bytes, route.policy.request(&worker.shared.timeouts));
     let mut outgoing = Outgoing::read(head, body, notes, upgrade, h2c, bounds).await?;
     let (mut reply, cluster) =
         exchange(worker, &route, Scope::Anywhere, &mut outgoing).await.map_err(|lost: Lost| lost.kind)?;

@@ -115,6 +115,7 @@ fn services(out: &mut String, status: &Status) {
         for (port, listener) in &service.listeners {
             let _ = write!(out, "  {port} on {listener}");
         }
+        out.push_str(&policy(&status.proxy, name));
         out.push('\n');
         for (cluster, backend) in &service.backends {
             let share =
@@ -136,12 +137,25 @@ fn route<'p>(proxy: &'p serde_json::Value, service: &str) -> Option<&'p serde_js
     routes.iter().find(|r| r.get("service").and_then(|s| s.as_str()) == Some(service))
 }
 
+/// How the service's requests are shared, and the TrafficPolicy that says so.
+fn policy(proxy: &serde_json::Value, service: &str) -> String {
+    let policy = route(proxy, service).and_then(|r| r.get("policy"));
+    let text = |field: &str| policy.and_then(|p| p.get(field)?.as_str());
+    let Some(mode) = text("mode") else { return String::new() };
+    let listed = policy.and_then(|p| p.get("clusters")?.as_array()).into_iter().flatten().filter_map(|c| c.as_str());
+    let listed: Vec<&str> = listed.collect();
+    let clusters = if listed.is_empty() { String::new() } else { format!(" {}", listed.join(", ")) };
+    let by = text("name").map_or_else(String::new, |name| format!(" (policy {name})"));
+    format!("  {mode}{clusters}{by}")
+}
+
 /// Where the own cluster's share is going while it returns, and what holds it.
 fn coming_back(proxy: &serde_json::Value, service: &str) -> String {
     let back = route(proxy, service).and_then(|r| r.get("coming_back"));
     let Some(target) = back.and_then(|b| b.get("target")?.as_f64()) else { return String::new() };
     let held = match back.and_then(|b| b.get("hold")?.as_str()) {
         Some("errors") => ", held: it answers worse than the others",
+        Some("waiting") => ", held: the time to wait after a failover is not over",
         Some(_) => ", held: it is slower than before",
         None => "",
     };
@@ -152,4 +166,21 @@ fn coming_back(proxy: &serde_json::Value, service: &str) -> String {
 fn share(proxy: &serde_json::Value, service: &str, cluster: &str) -> Option<f64> {
     let clusters = route(proxy, service)?.get("clusters")?.as_array()?;
     clusters.iter().find(|c| c.get("cluster").and_then(|c| c.as_str()) == Some(cluster))?.get("share")?.as_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_services_mode_is_told_with_the_policy_it_comes_from() {
+        let proxy = |policy: serde_json::Value| json!({"services": [{"service": "ml/model", "policy": policy}]});
+        let plain = proxy(json!({"mode": "LocalFirst", "name": null, "clusters": []}));
+        assert_eq!(policy(&plain, "ml/model"), "  LocalFirst");
+        let ordered = proxy(json!({"mode": "Ordered", "name": "p", "clusters": ["us-east", "us-west"]}));
+        assert_eq!(policy(&ordered, "ml/model"), "  Ordered us-east, us-west (policy p)");
+        assert_eq!(policy(&ordered, "ml/other"), "");
+    }
 }

@@ -20,6 +20,9 @@ pub struct Document {
     /// The services.
     #[serde(default)]
     pub services: Vec<ServiceEntry>,
+    /// How services are served here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyEntry>,
     /// Where other clusters reach this one; empty leaves them the addresses that their peers' entries name.
     #[serde(default)]
     pub gateways: Vec<GatewayEntry>,
@@ -81,6 +84,18 @@ pub struct EndpointEntry {
     /// Zone.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub zone: String,
+}
+
+/// One TrafficPolicy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PolicyEntry {
+    /// Namespace, the service's as well.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// As in a TrafficPolicy.
+    pub spec: serde_json::Value,
 }
 
 /// One gateway of this cluster.

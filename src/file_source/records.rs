@@ -9,9 +9,10 @@ use strait_catalog::{
 };
 
 use super::document::{Document, EndpointEntry, PeerEntry, ServiceEntry};
+use super::policies::policies;
 
 /// Which entry, and what is wrong with it.
-type Wrong = (String, String);
+pub(super) type Wrong = (String, String);
 
 /// Everything the file says, as complete lists at one revision.
 pub(super) fn inputs(document: &Document, cluster: &ClusterId, revision: u64) -> Result<Vec<Input>, Wrong> {
@@ -27,6 +28,7 @@ pub(super) fn inputs(document: &Document, cluster: &ClusterId, revision: u64) ->
         (Kind::EXPORT, services.exports),
         (Kind::SLICE, services.slices),
         (Kind::GATEWAY, gateways(document, cluster, version)?),
+        (Kind::POLICY, policies(document, cluster, version)?),
     ];
     let mut inputs = vec![Input::Peers(document.peers.iter().map(peer).collect::<Result<_, _>>()?)];
     inputs.extend(lists.into_iter().map(|(kind, records)| Input::Relist { kind, revision, records }));

@@ -23,11 +23,22 @@ services:
   endpoints: [{address: 10.11.0.1}, {address: 10.11.0.2, ready: false}]
 ";
 
+const POLICY: &str = "
+policies:
+- namespace: ml-production
+  name: p
+  spec:
+    targetRef: {name: model-server}
+    mode: Spread
+    clusters: [{cluster: us-west, weight: 3}, {cluster: us-east}]
+    timeouts: {request: 5s}
+";
+
 #[test]
-fn a_service_becomes_records_and_an_import() {
+fn a_service_and_its_policy_become_records_and_an_import() {
     let folder = folder();
     let path = folder.path().join("a.yaml");
-    std::fs::write(&path, GOOD).unwrap();
+    std::fs::write(&path, format!("{GOOD}{POLICY}")).unwrap();
     let mut catalog = strait_catalog::Catalog::new(cluster());
     for input in Follower::start(&path, &cluster()).unwrap().1 {
         match input {
@@ -45,6 +56,9 @@ fn a_service_becomes_records_and_an_import() {
     assert_eq!((backend.ready, backend.total), (1, 2));
     assert_eq!(backend.target(&backend.endpoints[0], 80, strait_catalog::Protocol::Tcp), Some(5678));
     assert_eq!(view.import.as_ref().unwrap().ports[0].listener, Some("127.0.0.1:8080".parse().unwrap()));
+    let policy = view.policy.as_ref().unwrap();
+    assert_eq!((&*policy.name, policy.record.mode().as_str()), ("p", "Spread"));
+    assert_eq!((policy.record.clusters[0].weight, policy.record.request_ms), (Some(3), Some(5_000)));
 }
 
 #[test]
@@ -63,6 +77,28 @@ fn wrong_entries_are_named() {
         ("peers: [{cluster: X, gateways: [], caBundle: ''}]", "peer \"X\""),
         ("peers: [{cluster: x, gateways: [here], caBundle: ''}]", "gateway \"here\""),
         ("podCIDRs: ['10.0.0.0']", "podCIDRs: \"10.0.0.0\""),
+        (
+            "policies: [{namespace: a, name: p, spec: {targetRef: {name: b}, mode: Fastest}}]",
+            "policy a/p: spec: unknown variant `Fastest`",
+        ),
+        ("policies: [{namespace: a, name: p, spec: {mode: Nearest}}]", "missing field `targetRef`"),
+        (
+            "policies: [{namespace: a, name: p, spec: {targetRef: {name: b}, spill: {factor: 2}}}]",
+            "no field spec.spill.factor",
+        ),
+        (
+            "policies: [{namespace: a, name: p, spec: {targetRef: {name: b}, mode: Ordered}}]",
+            "spec.clusters \"\": mode Ordered needs",
+        ),
+        (
+            "policies: [{namespace: a, name: p, spec: {targetRef: {name: b}, timeouts: {request: fast}}}]",
+            "spec.timeouts.request \"fast\"",
+        ),
+        ("policies: [{namespace: a, name: p, spec: {targetRef: {name: b, kind: Pod}}}]", "spec.targetRef \"/Pod\""),
+        (
+            "policies: [{namespace: a, name: p, spec: {targetRef: {name: b}}}, {namespace: a, name: q, spec: {targetRef: {name: b}}}]",
+            "policy a/q: service a/b has policy \"p\" already",
+        ),
     ] {
         std::fs::write(&path, text).unwrap();
         let error = Follower::start(&path, &cluster()).unwrap_err().to_string();

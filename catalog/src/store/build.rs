@@ -8,6 +8,7 @@ use super::shelf::Shelf;
 use crate::backend::{Backend, Parts, join};
 use crate::freshness::Freshness;
 use crate::name::{ClusterId, ServiceKey};
+use crate::policy::Policy;
 use crate::record::Kind;
 use crate::rules::Networks;
 use crate::snapshot::{ClusterView, Gateway, ServiceView, Snapshot};
@@ -54,7 +55,13 @@ fn service_view(catalog: &Catalog, key: &ServiceKey) -> Option<ServiceView> {
         .filter(|(cluster, _)| accepted(catalog, cluster, key))
         .filter_map(|(cluster, shelf)| Some((cluster.clone(), backend(catalog, cluster, shelf, key)?)))
         .collect();
-    (import.is_some() || !backends.is_empty()).then_some(ServiceView { import, backends })
+    let known = import.is_some() || !backends.is_empty();
+    known.then(|| ServiceView { import, backends, policy: policy(catalog, key) })
+}
+
+/// The own cluster's policies only: nobody else's say counts here.
+fn policy(catalog: &Catalog, key: &ServiceKey) -> Option<Policy> {
+    Policy::in_force(catalog.shelves.get(&catalog.local)?.policies(&key.to_string()))
 }
 
 /// A peer may be limited to some namespaces.

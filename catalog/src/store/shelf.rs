@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::{Applied, Authority};
 use crate::name::ServiceKey;
+use crate::policy::PolicyRecord;
 use crate::record::{Key, Kind, Record};
+use crate::value::Value;
 use crate::version::Version;
 
 /// Tombstones are kept this long, longer than partitions usually last: 24 h.
@@ -92,10 +94,23 @@ impl Shelf {
     }
 
     fn all_slices(&self, service: &str) -> impl Iterator<Item = &Record> {
+        self.all_below(Kind::SLICE, service)
+    }
+
+    /// The live policies of one service, each with its own name.
+    pub(super) fn policies(&self, service: &str) -> impl Iterator<Item = (&str, &PolicyRecord)> {
+        self.all_below(Kind::POLICY, service).filter_map(|record| match record.value() {
+            Some(Value::Policy(policy)) => Some((record.key().name.rsplit_once('/')?.1, policy)),
+            _ => None,
+        })
+    }
+
+    /// The records of a kind that is named `namespace/service/…`.
+    fn all_below(&self, kind: Kind, service: &str) -> impl Iterator<Item = &Record> {
         let prefix = format!("{service}/");
         self.records
-            .range((Kind::SLICE, Arc::from(prefix.as_str()))..)
-            .take_while(move |((k, name), _)| *k == Kind::SLICE && name.starts_with(&prefix))
+            .range((kind, Arc::from(prefix.as_str()))..)
+            .take_while(move |((k, name), _)| *k == kind && name.starts_with(&prefix))
             .map(|(_, r)| r)
     }
 

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::policy::PolicyRecord;
 use crate::projection::Audience;
 use crate::value::{
     ExportRecord, GatewayRecord, ServicePort, ServiceRecord, SliceEndpoint, SliceRecord, Value, ZoneCounts,
@@ -48,6 +49,11 @@ fn value(key: &Key, content: u32) -> Value {
             pod_cidrs: vec![format!("10.{content}.0.0/16")],
             ..crate::ClusterRecord::default()
         }),
+        Kind::POLICY => Value::Policy(PolicyRecord {
+            created_unix_s: i64::from(content % 2),
+            attempts: Some(content),
+            ..PolicyRecord::default()
+        }),
         other => panic!("no value for {other}"),
     }
 }
@@ -73,7 +79,7 @@ fn dead(key: &Key, revision: u64) -> Record {
 
 /// A key out of few, so that records meet.
 fn any_key(clusters: &'static [&'static str]) -> impl Strategy<Value = Key> {
-    (proptest::sample::select(clusters), proptest::sample::select(&SERVICES[..]), 0..7_u8).prop_map(|(c, s, kind)| {
+    (proptest::sample::select(clusters), proptest::sample::select(&SERVICES[..]), 0..9_u8).prop_map(|(c, s, kind)| {
         let c = cluster(c);
         match kind {
             0 => Key::of_service(&c, Kind::SERVICE, &service(s)),
@@ -81,6 +87,8 @@ fn any_key(clusters: &'static [&'static str]) -> impl Strategy<Value = Key> {
             3 => slice_key(&c, s, "1"),
             4 => slice_key(&c, s, "2"),
             5 => Key::of_gateway(&c, "node"),
+            6 => Key::of_policy(&c, &service(s), "1"),
+            7 => Key::of_policy(&c, &service(s), "2"),
             _ => Key::of_cluster(&c),
         }
     })

@@ -4,8 +4,8 @@ use std::fmt;
 
 use strait_catalog::ServiceKey;
 
-use super::observed::DerivedPort;
-use crate::api::{ServiceExportStatus, ServiceImport, ServiceImportStatus};
+use super::observed::{DerivedPort, ObjectKey};
+use crate::api::{ServiceExportStatus, ServiceImport, ServiceImportStatus, TrafficPolicyStatus};
 
 /// One write to the API server.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,8 @@ pub enum Action {
     ImportStatus(ServiceKey, Box<ServiceImportStatus>),
     /// Writes the status of one of this cluster's ServiceExports.
     ExportStatus(ServiceKey, Box<ServiceExportStatus>),
+    /// Writes the status of a TrafficPolicy.
+    PolicyStatus(ObjectKey, Box<TrafficPolicyStatus>),
     /// Deletes a ServiceImport, if it is still that one.
     DeleteImport(ServiceKey, String),
     /// Deletes a derived Service, if it is still that one.
@@ -52,6 +54,7 @@ impl Action {
             Self::ApplyImport(_) => "apply_import",
             Self::ImportStatus(..) => "import_status",
             Self::ExportStatus(..) => "export_status",
+            Self::PolicyStatus(..) => "policy_status",
             Self::DeleteImport(..) => "delete_import",
             Self::DeleteDerived { .. } => "delete_derived_service",
         }
@@ -77,6 +80,9 @@ impl fmt::Display for Action {
             }
             Self::ImportStatus(service, _) => write!(f, "write status of ServiceImport {service}"),
             Self::ExportStatus(service, _) => write!(f, "write status of ServiceExport {service}"),
+            Self::PolicyStatus(policy, _) => {
+                write!(f, "write status of TrafficPolicy {}/{}", policy.namespace, policy.name)
+            }
             Self::DeleteImport(service, _) => write!(f, "delete ServiceImport {service}"),
             Self::DeleteDerived { name, service: Some(service), .. } => {
                 write!(f, "delete Service strait-system/{name} of {service}")

@@ -15,7 +15,9 @@ use super::naming::{
     NAMES_KEY,
 };
 use super::observed::DerivedPort;
-use crate::api::{ClusterPeer, ClusterPeerStatus, MCS_GROUP, SYSTEM_NAMESPACE, ServiceExport, ServiceImport};
+use crate::api::{
+    ClusterPeer, ClusterPeerStatus, MCS_GROUP, SYSTEM_NAMESPACE, ServiceExport, ServiceImport, TrafficPolicy,
+};
 use crate::lease::Leadership;
 
 /// The longest one write may take.
@@ -105,6 +107,14 @@ impl Writer {
                 let api: Api<ServiceExport> = Api::namespaced(self.client.clone(), service.namespace());
                 let body = mcs_status("ServiceExport", service, json!(status));
                 api.patch_status(service.name(), &applying(), &Patch::Apply(&body)).await.map(drop)
+            }
+            Action::PolicyStatus(policy, status) => {
+                let api: Api<TrafficPolicy> = Api::namespaced(self.client.clone(), &policy.namespace);
+                let body = json!({
+                    "apiVersion": "strait.dev/v1alpha1", "kind": "TrafficPolicy",
+                    "metadata": {"name": policy.name, "namespace": policy.namespace}, "status": status,
+                });
+                api.patch_status(&policy.name, &applying(), &Patch::Apply(&body)).await.map(drop)
             }
             Action::DeleteImport(service, uid) => {
                 let api: Api<ServiceImport> = Api::namespaced(self.client.clone(), service.namespace());

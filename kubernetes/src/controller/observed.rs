@@ -9,7 +9,7 @@ use strait_catalog::{Protocol, ServiceKey};
 
 use super::naming::{DERIVED_NAME, DERIVED_NAMESPACE, MANAGED_BY, STEERED_ANNOTATION, parse_port_key};
 use super::ports::Owner;
-use crate::api::{LINGERING_ANNOTATION, LISTENERS_ANNOTATION, ServiceExport, ServiceImport};
+use crate::api::{LINGERING_ANNOTATION, LISTENERS_ANNOTATION, ServiceExport, ServiceImport, TrafficPolicy};
 
 /// Everything that a pass looks at beside the snapshot.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +20,8 @@ pub struct Observed {
     pub system_uid: Option<String>,
     /// This cluster's ServiceExports.
     pub exports: BTreeMap<ServiceKey, ServiceExport>,
+    /// This cluster's TrafficPolicies; none where the API server does not serve them.
+    pub policies: BTreeMap<ObjectKey, TrafficPolicy>,
     /// All ServiceImports of this cluster.
     pub imports: BTreeMap<ServiceKey, ServiceImport>,
     /// The derived Services, by name.
@@ -28,6 +30,15 @@ pub struct Observed {
     pub ready: BTreeMap<String, usize>,
     /// The snippet of plain names that CoreDNS imports; `None` when its ConfigMap does not exist.
     pub names: Option<String>,
+}
+
+/// Namespace and name of an object that is named more freely than a Service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectKey {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// One port of a derived Service.

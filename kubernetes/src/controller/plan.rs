@@ -22,6 +22,7 @@ use crate::coredns::names;
 
 mod intent;
 mod objects;
+mod policy;
 mod status;
 mod steer;
 
@@ -175,6 +176,7 @@ fn write(
         plan.actions.extend(status::of_import(world, service, import));
     }
     plan.actions.extend(status::of_exports(world, intents, passes));
+    plan.actions.extend(policy::of_policies(world));
     plan.actions.extend(objects::removals(world, intents));
 }
 

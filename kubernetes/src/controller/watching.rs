@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::naming::{DERIVED_NAME, KUBE_SYSTEM, NAMES_CONFIG_MAP, NAMES_KEY};
-use super::observed::{DerivedService, Observed};
-use crate::api::{ClusterPeer, SYSTEM_NAMESPACE, ServiceExport, ServiceImport};
+use super::observed::{DerivedService, ObjectKey, Observed};
+use crate::api::{ClusterPeer, SYSTEM_NAMESPACE, ServiceExport, ServiceImport, TrafficPolicy};
 
 /// How long one watch request lasts, in seconds: a half-dead connection is noticed soon after.
 const WATCH_SECONDS: u32 = 55;
@@ -34,6 +34,8 @@ struct Held {
     derived: Map<(String, DerivedService)>,
     names: Map<String>,
     peers: Map<ClusterPeer>,
+    /// An API server from before the kind does not serve it: it is not waited for.
+    policies: Map<TrafficPolicy>,
 }
 
 /// What the controller watches. Cheap to clone.
@@ -85,6 +87,8 @@ impl Watched {
             |h| &mut h.names,
             |m: ConfigMap| Some(m.data.unwrap_or_default().remove(NAMES_KEY).unwrap_or_default()),
         );
+        let policies = Api::all(client.clone());
+        self.follow(policies, all.clone(), tracker, stop, |h| &mut h.policies, |p: TrafficPolicy| Some(bare(p)));
         self.follow(Api::all(client.clone()), all, tracker, stop, |h| &mut h.peers, |p: ClusterPeer| Some(bare(p)));
     }
 
@@ -201,6 +205,7 @@ impl Watched {
             system_uid,
             namespaces: namespaces.into_keys().map(|key| key.trim_start_matches('/').to_owned()).collect(),
             exports: by_service(held.exports?),
+            policies: held.policies.unwrap_or_default().into_iter().filter_map(named).collect(),
             imports: by_service(held.imports?),
             derived: held.derived?.into_values().collect(),
             ready: BTreeMap::new(),
@@ -218,6 +223,11 @@ impl Watched {
 /// Names that are no DNS labels (possible for custom resources) belong to no Service and are left out.
 fn by_service<V>(map: BTreeMap<String, V>) -> BTreeMap<ServiceKey, V> {
     map.into_iter().filter_map(|(key, value)| Some((ServiceKey::parse(&key).ok()?, value))).collect()
+}
+
+fn named<V>((key, value): (String, V)) -> Option<(ObjectKey, V)> {
+    let (namespace, name) = key.split_once('/')?;
+    Some((ObjectKey { namespace: namespace.into(), name: name.into() }, value))
 }
 
 fn bare<K: Resource>(mut object: K) -> K {

@@ -184,7 +184,7 @@ impl Cycle {
             self.status.listed(WatchState::Absent, 0, version.revision);
             tracing::info!(
                 kind = self.reader.watched.as_str(),
-                "the API server does not serve this kind; is its CRD installed?"
+                "the API server does not serve this kind, or not to this account; are its CRD and the role installed?"
             );
         }
         self.status.stands(WatchState::Absent);

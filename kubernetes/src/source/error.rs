@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use strait_catalog::{NameError, Version};
+use strait_catalog::{NameError, PolicyFault, Version};
 
 /// Why one object is left out. Its neighbours are not concerned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +23,9 @@ pub enum Unfit {
         /// What it should be.
         expected: &'static str,
     },
+    /// A setting of a TrafficPolicy that cannot be followed.
+    #[error(transparent)]
+    Policy(#[from] PolicyFault),
 }
 
 impl Unfit {

@@ -37,7 +37,7 @@ pub(super) struct Listing<F> {
 }
 
 impl Reader {
-    /// Lists the kind under the first path that is served; `None` when none is. A quorum read: no `resourceVersion`.
+    /// Lists the kind under the first path that is served; `None` when none is, or may be read. A quorum read: no `resourceVersion`.
     pub(super) async fn list<F: Follow>(
         &self,
         follow: &F,
@@ -46,6 +46,11 @@ impl Reader {
         for path in self.watched.paths() {
             match self.list_at(&path, follow, quarantine).await {
                 Err(error) if error.code() == Some(404) && self.watched.may_be_absent() => {}
+                // What is known already is kept instead, and the refusal told.
+                Err(error)
+                    if error.code() == Some(403)
+                        && self.watched.may_be_forbidden()
+                        && follow.known().next().is_none() => {}
                 Err(error) => return Err(error),
                 Ok(listing) => return Ok(Some(listing)),
             }

@@ -8,6 +8,7 @@ mod export;
 mod gateway;
 mod import;
 mod peer;
+mod policy;
 mod service;
 mod slice;
 
@@ -23,12 +24,14 @@ pub use export::project_export;
 pub use gateway::project_gateway;
 pub use import::{project_import, read_listeners};
 pub use peer::project_peer;
+pub use policy::project_policy;
 pub use service::project_service;
 pub use slice::project_slice;
 
 pub(super) use cluster::read_cluster;
 pub(super) use export::read_export;
 pub(super) use gateway::read_gateway;
+pub(super) use policy::read_policy;
 pub(super) use service::read_service;
 pub(super) use slice::read_slice;
 

@@ -21,10 +21,12 @@ pub(super) enum Watched {
     ClusterPeer,
     /// Nodes.
     Node,
+    /// TrafficPolicies everywhere.
+    TrafficPolicy,
 }
 
 impl Watched {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Cluster,
         Self::Epoch,
         Self::Service,
@@ -33,6 +35,7 @@ impl Watched {
         Self::ServiceImport,
         Self::ClusterPeer,
         Self::Node,
+        Self::TrafficPolicy,
     ];
 
     /// The kind's name, or that of the one object that is watched; also the label of its metrics.
@@ -46,6 +49,7 @@ impl Watched {
             Self::ServiceImport => "ServiceImport",
             Self::ClusterPeer => "ClusterPeer",
             Self::Node => "Node",
+            Self::TrafficPolicy => "TrafficPolicy",
         }
     }
 
@@ -62,6 +66,7 @@ impl Watched {
             Self::ServiceImport => mcs("serviceimports"),
             Self::ClusterPeer => vec!["/apis/strait.dev/v1alpha1/clusterpeers".into()],
             Self::Node => vec!["/api/v1/nodes".into()],
+            Self::TrafficPolicy => vec!["/apis/strait.dev/v1alpha1/trafficpolicies".into()],
         }
     }
 
@@ -89,6 +94,11 @@ impl Watched {
 
     /// True for custom resources: an API server without the CRD answers 404, which then means "none".
     pub(super) const fn may_be_absent(self) -> bool {
-        matches!(self, Self::ServiceExport | Self::ServiceImport | Self::ClusterPeer)
+        matches!(self, Self::ServiceExport | Self::ServiceImport | Self::ClusterPeer | Self::TrafficPolicy)
+    }
+
+    /// True for kinds that an older installation does not let its agents read: they do without, as if there were none.
+    pub(super) const fn may_be_forbidden(self) -> bool {
+        matches!(self, Self::TrafficPolicy)
     }
 }

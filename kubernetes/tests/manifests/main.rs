@@ -246,3 +246,12 @@ fn the_overlays_build() {
 fn in_ci() -> bool {
     std::env::var_os("CI").is_some_and(|v| !v.is_empty() && v != "false" && v != "0")
 }
+
+#[test]
+fn the_sample_policy_can_be_followed() {
+    let [sample] = &read("samples/traffic-policy.yaml")[..] else { panic!("one object") };
+    let policy: strait_kubernetes::api::TrafficPolicy = serde_json::from_value(sample.clone()).unwrap();
+    assert_eq!(policy.spec.target("ml-production").unwrap().to_string(), "ml-production/model-server");
+    policy.spec.record(0).unwrap();
+    assert_eq!(serde_json::to_value(&policy.spec).unwrap(), sample["spec"], "every field of it is known");
+}

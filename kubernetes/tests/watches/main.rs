@@ -18,7 +18,7 @@ use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use strait_catalog::{ClusterId, Key, Kind, ServiceKey, Value, Version};
-use strait_kubernetes::api::{ClusterPeer, ServiceExport, ServiceImport, crds};
+use strait_kubernetes::api::{ClusterPeer, PolicyMode, ServiceExport, ServiceImport, TrafficPolicy, crds};
 use strait_kubernetes::epoch::raise_epoch;
 use strait_kubernetes::source::{self, SourceConfig, SourceStatus, WatchState};
 use tokio::sync::mpsc;
@@ -116,11 +116,11 @@ impl Story {
     /// Nothing is there yet: no custom resources, no namespace of ours. All kinds are listed all the same.
     async fn an_empty_cluster_syncs(&mut self) {
         let kubernetes = Key::of_service(&cluster(), Kind::SERVICE, &ServiceKey::parse("default/kubernetes").unwrap());
-        let kinds = [Kind::CLUSTER, Kind::SERVICE, Kind::EXPORT, Kind::SLICE, Kind::GATEWAY];
+        let kinds = [Kind::CLUSTER, Kind::SERVICE, Kind::EXPORT, Kind::SLICE, Kind::GATEWAY, Kind::POLICY];
         self.witness.until("a first list of every kind", |w| kinds.iter().all(|kind| w.listed(*kind) == 1)).await;
         self.witness.until("the API server's own Service", |w| w.live(&kubernetes)).await;
         self.status.wait_synced().await;
-        for kind in ["ServiceExport", "ServiceImport", "ClusterPeer"] {
+        for kind in ["ServiceExport", "ServiceImport", "ClusterPeer", "TrafficPolicy"] {
             assert_eq!(state(&self.status, kind), WatchState::Absent, "{kind}");
         }
         assert_eq!(state(&self.status, "Service"), WatchState::Watching);
@@ -228,6 +228,52 @@ impl Story {
     }
 
     /// The connection breaks, the object goes, the connection returns: the watch resumes and tells of the deletion.
+    /// The schema refuses what no agent could follow, and fills in what is left out.
+    async fn policies_are_checked_by_their_schema_and_followed(&mut self) {
+        let policy = |name: &str, spec: serde_json::Value| json!({"apiVersion": "strait.dev/v1alpha1", "kind": "TrafficPolicy", "metadata": {"name": name}, "spec": spec});
+        let api: Api<TrafficPolicy> = self.ml().await;
+        for (what, more) in [
+            ("needs the clusters in order", json!({"mode": "Ordered"})),
+            ("list clusters", json!({"mode": "Nearest", "clusters": [{"cluster": "a"}]})),
+            ("for mode Spread only", json!({"mode": "Ordered", "clusters": [{"cluster": "a", "weight": 2}]})),
+            ("one weight above 0", json!({"mode": "Spread", "clusters": [{"cluster": "a", "weight": 0}]})),
+            ("listed twice", json!({"mode": "Ordered", "clusters": [{"cluster": "a"}, {"cluster": "a"}]})),
+            ("overprovisioningPercent", json!({"spill": {"overprovisioningPercent": 99}})),
+            ("should match", json!({"timeouts": {"request": "soon"}})),
+            ("expected 1ms to 1h", json!({"timeouts": {"request": "2h"}})),
+            ("request must not be below attempt", json!({"timeouts": {"request": "1s", "attempt": "2s"}})),
+            ("rampMax must not be below ramp", json!({"failback": {"ramp": "1m", "rampMax": "59s"}})),
+            ("is for a Service", json!({"targetRef": {"kind": "Pod", "name": "model"}})),
+        ] {
+            let mut spec = json!({"targetRef": {"name": "model"}});
+            spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let refused = create(api.clone(), policy("wrong", spec.clone())).await;
+            let error = refused.expect_err(&format!("{spec} is taken")).to_string();
+            assert!(error.contains(what), "{spec}: {error}");
+        }
+        let sample: serde_json::Value =
+            serde_saphyr::from_str(include_str!("../../../deploy/samples/traffic-policy.yaml")).unwrap();
+        let made = create(api.clone(), policy("p", sample["spec"].clone())).await.unwrap();
+        let key = Key::of_policy(&cluster(), &ServiceKey::parse("ml/model-server").unwrap(), "p");
+        self.witness.until("the policy", |w| w.live(&key)).await;
+        let record = self.witness.record(&key).unwrap();
+        assert_eq!(record.version(), revision_of(&made.metadata));
+        let created = made.metadata.creation_timestamp.as_ref().unwrap().0.as_second();
+        assert_eq!(record.value(), Some(&Value::Policy(made.spec.record(created).unwrap())));
+
+        // Another target is another record.
+        let moved = json!({"spec": {"targetRef": {"name": "model"}}});
+        api.patch("p", &PatchParams::default(), &Patch::Merge(&moved)).await.unwrap();
+        let next = Key::of_policy(&cluster(), &service(), "p");
+        self.witness.until("the policy of the other Service", |w| w.live(&next) && !w.live(&key)).await;
+        let plain = create(api.clone(), policy("plain", json!({"targetRef": {"name": "other"}}))).await.unwrap();
+        assert_eq!((plain.spec.mode, plain.spec.target_ref.kind.as_str()), (PolicyMode::LocalFirst, "Service"));
+        for name in ["p", "plain"] {
+            api.delete(name, &DeleteParams::default()).await.unwrap();
+        }
+        self.witness.until("the policy's end", |w| !w.live(&next)).await;
+    }
+
     async fn a_deletion_during_a_short_break_is_told(&mut self) {
         let slice = self.create_slice().await;
         self.witness.until("the slice", |w| w.live(&slice)).await;
@@ -356,6 +402,7 @@ async fn watches_follow_a_real_api_server() {
     story.objects_arrive_at_their_own_revision().await;
     story.custom_resources_appear_with_their_crds().await;
     story.peers_are_checked_by_their_schema().await;
+    story.policies_are_checked_by_their_schema_and_followed().await;
     story.a_deletion_during_a_short_break_is_told().await;
     story.a_restarted_api_server_is_found_again().await;
     story.a_deletion_during_a_long_break_is_found_by_a_list().await;

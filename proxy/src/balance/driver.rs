@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::latency::LatencyWatch;
 use super::overload::{Flow, Overload};
-use super::spill::{ClusterInput, Settings, Shares, Spill};
+use super::settings::Settings;
+use super::spill::{ClusterInput, Shares, Spill};
 use super::status::ReturnStatus;
 use crate::health::Registry;
 use crate::route::{
@@ -162,8 +163,9 @@ impl Balancer {
             self.services.remove(key);
         }
         for route in &changes.made {
-            let remembered = || Service { spill: Spill::new(self.settings), ..Service::default() };
-            self.services.entry(route.key.clone()).or_insert_with(remembered).tick(route, now_ms);
+            let service = self.services.entry(route.key.clone()).or_default();
+            service.spill.follow(route.policy.settings(self.settings), route.ranking.clone());
+            service.tick(route, now_ms);
         }
         self.table.store(Arc::new(self.builder.table().clone()));
     }
@@ -188,8 +190,7 @@ impl Service {
         publish(route, &inputs, &totals, &shares, &settings);
         self.limit(route, now_ms);
         self.tell_panic(route, shares.panic);
-        let own = route.local().map_or(0.0, |_| shares.shares()[0]);
-        self.steady = own > 0.99 && !shares.moving;
+        self.steady = shares.steady;
         self.settled = !shares.moving && !totals.iter().any(|t| t.unsettled) && !shares.panic;
         self.ended = ended(route);
         self.ticked_ms = now_ms;

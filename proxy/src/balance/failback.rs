@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::spill::Settings;
+use super::settings::Settings;
 
 /// Failovers of the last ten minutes make the ramp longer.
 const MEMORY_MS: u64 = 600_000;
@@ -34,7 +34,7 @@ pub(super) struct Failback {
 
 impl Failback {
     /// The share to apply when `target` is what capacity allows: falls at once, rises by at most `Δt ÷ T_up`, not at
-    /// all while `hold`.
+    /// all while `hold` or before the time set after a failover.
     #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
     pub(super) fn step(&mut self, now_ms: u64, target: f64, hold: bool, settings: &Settings) -> f64 {
         let born = *self.born_ms.get_or_insert(now_ms);
@@ -52,10 +52,34 @@ impl Failback {
             self.applied = Some(target);
             return target;
         }
+        let hold = hold || self.waits(now_ms, settings);
         let slope = if hold { 0.0 } else { gone as f64 / self.ramp_ms(now_ms, settings) };
         let risen = target.min(applied + slope);
         self.applied = Some(risen);
         risen
+    }
+
+    /// True within the time that must pass after a failover before the way back begins.
+    pub(super) fn waits(&self, now_ms: u64, settings: &Settings) -> bool {
+        self.failovers.back().is_some_and(|at| now_ms.saturating_sub(*at) < settings.hold_ms)
+    }
+
+    /// True once there was local capacity, or too long a wait for it.
+    pub(super) const fn begun(&self) -> bool {
+        self.applied.is_some()
+    }
+
+    /// Falls at once, from the share that was given in truth.
+    pub(super) fn fall(&mut self, now_ms: u64, from: f64, to: f64) {
+        if let Some(applied) = self.applied {
+            self.note_fall(now_ms, from - to);
+            self.applied = Some(applied.min(to));
+        }
+    }
+
+    /// Rises from the share that was given in truth.
+    pub(super) fn start_from(&mut self, share: f64) {
+        self.applied = self.applied.map(|a| a.min(share));
     }
 
     fn note_fall(&mut self, now_ms: u64, by: f64) {

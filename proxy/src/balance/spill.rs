@@ -8,50 +8,21 @@
 //! x_c ∝ spare_c · 2^(−rtt_c ÷ 100 ms), each at most 0.8 · spare_c ÷ demand, the excess handed on
 //! ```
 //! When the caps do not hold what is to be spilled, all clusters share by `w_c · min(1, φ · ρ_c) · K_c`.
+//!
+//! That is mode `LocalFirst`. The other modes ([`Ranking`]) use the same measurements and are in `rank.rs`.
 
 use super::capacity::HighWater;
 use super::failback::Failback;
-use super::split::{Remote, split};
+use super::rank::Ranks;
+use super::settings::{Ranking, Settings};
+use super::split::{Part, split};
 use crate::health::ClusterNumber;
 use crate::route::MAX_CLUSTERS;
 
 /// A remote whose latency is unknown counts as this far, in milliseconds.
-const UNKNOWN_RTT_MS: f64 = 100.0;
+pub(super) const UNKNOWN_RTT_MS: f64 = 100.0;
 /// A local error ratio above the remote one by more than this holds the return.
 const ERROR_MARGIN: f64 = 0.01;
-
-/// What can be set for a service.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Settings {
-    /// φ: how much more than its measured part a cluster is trusted with; ≥ 1. At 1 the first loss spills.
-    pub overprovision: f64,
-    /// R: a remote this much farther attracts half as much, in milliseconds.
-    pub distance_ms: f64,
-    /// Which part of a remote's spare capacity one sender may use, 0–1.
-    pub cap: f64,
-    /// Shortest way back from 0 to 1, in milliseconds.
-    pub ramp_ms: u64,
-    /// Longest way back, in milliseconds.
-    pub ramp_max_ms: u64,
-    /// Decay of the high-water mark, in milliseconds.
-    pub decay_ms: f64,
-    /// Requests in flight that fill one endpoint: converts requests into units of capacity.
-    pub endpoint_in_flight: f64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            overprovision: 1.4,
-            distance_ms: 100.0,
-            cap: 0.8,
-            ramp_ms: 30_000,
-            ramp_max_ms: 300_000,
-            decay_ms: 300_000.0,
-            endpoint_in_flight: 64.0,
-        }
-    }
-}
 
 /// One cluster's measurements. Capacities are in endpoints (weight units).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,6 +55,8 @@ pub enum Hold {
     Errors,
     /// It is much slower than it was before the failover.
     Slow,
+    /// The time that is set to pass after a failover has not passed.
+    Waiting,
 }
 
 /// What a tick decides. Positions are those of the inputs.
@@ -103,6 +76,8 @@ pub struct Shares {
     pub hold: Option<Hold>,
     /// The share still moves by itself.
     pub moving: bool,
+    /// The own cluster has all that it should ever have: what is measured now is how it is when all is well.
+    pub steady: bool,
     /// Failovers remembered of the last ten minutes.
     pub failovers: usize,
 }
@@ -131,19 +106,28 @@ impl Shares {
 #[derive(Clone, Debug, Default)]
 pub struct Spill {
     settings: Settings,
+    ranking: Ranking,
     marks: Vec<(ClusterNumber, HighWater)>,
     failback: Failback,
+    ranks: Ranks,
 }
 
 /// One cluster with what follows from its measurements.
 #[derive(Clone, Copy, Default)]
-struct Side {
+pub(super) struct Side {
     healthy: f64,
     mark: f64,
     /// `w · min(1, φρ) · K`
-    able: f64,
-    spare: f64,
+    pub(super) able: f64,
+    pub(super) spare: f64,
     pull: f64,
+}
+
+impl Side {
+    /// `w · min(1, φρ)`
+    pub(super) fn level(&self) -> f64 {
+        if self.mark > 0.0 { (self.able / self.mark).min(1.0) } else { 0.0 }
+    }
 }
 
 impl Spill {
@@ -151,6 +135,14 @@ impl Spill {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self { settings, ..Self::default() }
+    }
+
+    /// Follows other settings from now on. What was learned stays; the shares of another mode are taken at once.
+    pub fn follow(&mut self, settings: Settings, ranking: Ranking) {
+        if std::mem::discriminant(&self.ranking) != std::mem::discriminant(&ranking) {
+            (self.failback, self.ranks) = (Failback::default(), Ranks::default());
+        }
+        (self.settings, self.ranking) = (settings, ranking);
     }
 
     /// Its settings.
@@ -164,6 +156,9 @@ impl Spill {
     pub fn tick(&mut self, now_ms: u64, inputs: &[ClusterInput], demand: f64) -> Shares {
         let inputs = &inputs[..inputs.len().min(MAX_CLUSTERS)];
         let sides = self.sides(now_ms, inputs);
+        if self.ranking != Ranking::LocalFirst {
+            return self.ranked(now_ms, inputs, &sides, demand);
+        }
         let local = inputs.iter().position(|c| c.local);
         let phi = self.settings.overprovision;
         let rho = |s: &Side| if s.mark > 0.0 { (s.healthy / s.mark).min(1.0) } else { 0.0 };
@@ -171,20 +166,58 @@ impl Spill {
         // A cluster that takes its export back has not failed: its share is what it was when it exports again.
         let hold = holds(inputs);
         let applied = local.map_or(0.0, |_| self.failback.step(now_ms, target, hold.is_some(), &self.settings));
+        let hold = hold.or_else(|| self.failback.waits(now_ms, &self.settings).then_some(Hold::Waiting));
+        let moving = local.is_some() && self.failback.rising(target) || !self.marks_settled(inputs, &sides);
 
         let mut shares = Shares {
             share: [0.0; MAX_CLUSTERS],
             capacity: std::array::from_fn(|at| sides[at].mark),
             order: order(inputs, &sides),
             len: inputs.len(),
-            panic: panics(inputs, &sides, phi),
+            panic: panics(inputs, &sides, &self.settings),
             trickle: self.failback.trickle(now_ms, target),
             target,
             hold: hold.filter(|_| applied < target),
-            moving: local.is_some() && self.failback.rising(target) || !self.marks_settled(inputs, &sides),
+            moving,
+            steady: false,
             failovers: self.failback.failovers(),
         };
         self.place(&mut shares, inputs, &sides, local, applied, demand);
+        shares.steady = local.is_some_and(|at| shares.share[at] > 0.99) && !moving;
+        shares
+    }
+
+    /// The same for every other mode.
+    fn ranked(&mut self, now_ms: u64, inputs: &[ClusterInput], sides: &[Side; MAX_CLUSTERS], demand: f64) -> Shares {
+        let local = inputs.iter().position(|c| c.local);
+        let mut ranked = self.ranks.tick(now_ms, &self.ranking, inputs, sides, demand, &self.settings);
+        if ranked.nobody && !inputs.is_empty() {
+            // The own cluster first, since its last pods are tried as the least suspect anyway.
+            let at = local.unwrap_or_else(|| usize::from(ranked.order[0]));
+            (ranked.share[at], ranked.ideal[at]) = (1.0, 1.0);
+        }
+        let target = local.map_or(0.0, |at| ranked.ideal[at]);
+        let moving = ranked.moving || !self.marks_settled(inputs, sides);
+        let mut shares = Shares {
+            share: ranked.share,
+            capacity: std::array::from_fn(|at| sides[at].mark),
+            order: ranked.order,
+            len: inputs.len(),
+            panic: panics(inputs, sides, &self.settings),
+            trickle: false,
+            target,
+            hold: None,
+            moving,
+            steady: local.is_some_and(|at| sides[at].level() > 0.99) && !moving,
+            failovers: 0,
+        };
+        if let Some(at) = local {
+            let returning = self.ranks.returning(inputs[at].cluster);
+            shares.trickle = returning.trickle(now_ms, target);
+            shares.failovers = returning.failovers();
+            let waits = returning.waits(now_ms, &self.settings).then_some(Hold::Waiting);
+            shares.hold = holds(inputs).or(waits).filter(|_| ranked.share[at] < target);
+        }
         shares
     }
 
@@ -234,8 +267,8 @@ impl Spill {
             return;
         }
         let cap = |spare: f64| if demand > 0.0 { self.settings.cap * spare / demand } else { f64::INFINITY };
-        let remotes: Vec<Remote> = (0..inputs.len())
-            .map(|at| Remote { pull: sides[at].pull, cap: if Some(at) == local { 0.0 } else { cap(sides[at].spare) } })
+        let remotes: Vec<Part> = (0..inputs.len())
+            .map(|at| Part { pull: sides[at].pull, cap: if Some(at) == local { 0.0 } else { cap(sides[at].spare) } })
             .collect();
         if let Some(split) = split(1.0 - applied, &remotes) {
             shares.share[..split.len()].copy_from_slice(&split);
@@ -278,29 +311,32 @@ impl Spill {
 }
 
 /// A measurement that is not a number, or negative, is 0.
-fn sane(value: f64) -> f64 {
+pub(super) fn sane(value: f64) -> f64 {
     if value.is_finite() { value.max(0.0) } else { 0.0 }
 }
 
 /// The own cluster answers worse than the others, or much slower than it used to: do not send it more yet.
 fn holds(inputs: &[ClusterInput]) -> Option<Hold> {
-    let ratio = |(good, bad): (u32, u32)| (good + bad >= 20).then(|| f64::from(bad) / f64::from(good + bad));
-    let sum = |mine: bool| {
-        inputs.iter().filter(|i| i.local == mine).fold((0, 0), |(good, bad), i| (good + i.answers.0, bad + i.answers.1))
-    };
-    let worse = match (ratio(sum(true)), ratio(sum(false))) {
-        (Some(here), Some(there)) => here > there + ERROR_MARGIN,
-        _ => false,
-    };
-    let slow = inputs.iter().any(|i| i.local && i.slow);
-    worse.then_some(Hold::Errors).or_else(|| slow.then_some(Hold::Slow))
+    let at = inputs.iter().position(|i| i.local)?;
+    worse(inputs, at).then_some(Hold::Errors).or_else(|| inputs[at].slow.then_some(Hold::Slow))
 }
 
-/// Σ min(1, φρ) < ½ although there is something.
-fn panics(inputs: &[ClusterInput], sides: &[Side], phi: f64) -> bool {
-    let part = |s: &Side| if s.mark > 0.0 { (phi * s.healthy / s.mark).min(1.0) } else { 0.0 };
+/// More of one cluster's answers are bad than of the others'.
+pub(super) fn worse(inputs: &[ClusterInput], at: usize) -> bool {
+    let ratio = |(good, bad): (u32, u32)| (good + bad >= 20).then(|| f64::from(bad) / f64::from(good + bad));
+    let others = inputs.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, i)| i.answers);
+    let others = others.fold((0, 0), |(good, bad), more| (good + more.0, bad + more.1));
+    match (ratio(inputs[at].answers), ratio(others)) {
+        (Some(here), Some(there)) => here > there + ERROR_MARGIN,
+        _ => false,
+    }
+}
+
+/// Σ min(1, φρ) below the threshold, ½ by default, although there is something.
+fn panics(inputs: &[ClusterInput], sides: &[Side], settings: &Settings) -> bool {
+    let part = |s: &Side| if s.mark > 0.0 { (settings.overprovision * s.healthy / s.mark).min(1.0) } else { 0.0 };
     let left: f64 = sides[..inputs.len()].iter().map(part).sum();
-    left < 0.5 && inputs.iter().any(|i| i.expected > 0.0)
+    left < settings.panic_below && inputs.iter().any(|i| i.expected > 0.0)
 }
 
 /// The own cluster, then by pull, then by what they are able to do; those with nothing last.

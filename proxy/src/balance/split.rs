@@ -1,8 +1,8 @@
-//! How the part that the own cluster does not take is split over the others.
+//! How a part of the requests is split over several clusters.
 
-/// One other cluster, as the split sees it.
+/// One cluster, as the split sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Remote {
+pub(super) struct Part {
     /// Attraction: spare capacity, less with distance.
     pub(super) pull: f64,
     /// Largest share of all requests it may be given; infinite while demand is unknown.
@@ -10,32 +10,36 @@ pub(super) struct Remote {
 }
 
 /// Splits `spill` by pull, filling those that reach their cap and handing the excess to the rest. `None` when the caps
-/// do not hold all of it. Shares are in the order of `remotes`.
-pub(super) fn split(spill: f64, remotes: &[Remote]) -> Option<Vec<f64>> {
-    let mut shares = vec![0.0; remotes.len()];
-    let mut open: Vec<usize> =
-        (0..remotes.len()).filter(|at| remotes[*at].pull > 0.0 && remotes[*at].cap > 0.0).collect();
-    let mut left = spill;
+/// do not hold all of it. Shares are in the order of `parts`.
+pub(super) fn split(spill: f64, parts: &[Part]) -> Option<Vec<f64>> {
+    let mut shares = vec![0.0; parts.len()];
+    (fill(spill, parts, &mut shares) <= 0.0).then_some(shares)
+}
+
+/// The same on top of the shares that are there: those with pull have none yet. Returns what found no room.
+pub(super) fn fill(amount: f64, parts: &[Part], shares: &mut [f64]) -> f64 {
+    let mut open: Vec<usize> = (0..parts.len()).filter(|at| parts[*at].pull > 0.0 && parts[*at].cap > 0.0).collect();
+    let mut left = amount;
     while left > 1e-12 {
-        let pull: f64 = open.iter().map(|at| remotes[*at].pull).sum();
+        let pull: f64 = open.iter().map(|at| parts[*at].pull).sum();
         if open.is_empty() || pull <= 0.0 {
-            return None;
+            return left;
         }
-        let over = |at: &usize| shares[*at] + left * remotes[*at].pull / pull > remotes[*at].cap;
+        let over = |at: &usize| shares[*at] + left * parts[*at].pull / pull > parts[*at].cap;
         let full: Vec<usize> = open.iter().copied().filter(over).collect();
         if full.is_empty() {
             for at in &open {
-                shares[*at] += left * remotes[*at].pull / pull;
+                shares[*at] += left * parts[*at].pull / pull;
             }
-            return Some(shares);
+            return 0.0;
         }
         for at in full {
-            left -= (remotes[at].cap - shares[at]).max(0.0);
-            shares[at] = remotes[at].cap;
+            left -= (parts[at].cap - shares[at]).max(0.0);
+            shares[at] = parts[at].cap;
             open.retain(|o| *o != at);
         }
     }
-    Some(shares)
+    0.0
 }
 
 #[cfg(test)]
@@ -45,7 +49,7 @@ mod tests {
 
     #[test]
     fn excess_goes_to_the_next() {
-        let remote = |pull, cap| Remote { pull, cap };
+        let remote = |pull, cap| Part { pull, cap };
         let shares = split(1.0, &[remote(3.0, 0.3), remote(1.0, 10.0), remote(0.0, 1.0)]).unwrap();
         for (got, want) in shares.iter().zip([0.3, 0.7, 0.0]) {
             assert!((got - want).abs() < 1e-9, "{shares:?}");
@@ -61,7 +65,7 @@ mod tests {
             spill in 0.0..1.0_f64,
             remotes in proptest::collection::vec((0.0..5.0_f64, 0.0..1.5_f64), 0..8),
         ) {
-            let remotes: Vec<_> = remotes.into_iter().map(|(pull, cap)| Remote { pull, cap }).collect();
+            let remotes: Vec<_> = remotes.into_iter().map(|(pull, cap)| Part { pull, cap }).collect();
             let room: f64 = remotes.iter().filter(|r| r.pull > 0.0).map(|r| r.cap).sum();
             match split(spill, &remotes) {
                 Some(shares) => {

@@ -7,6 +7,7 @@ use strait_catalog::{ClusterId, ServiceKey};
 
 use super::spill::Hold;
 use crate::health::Usable;
+use crate::policy::PolicyStatus;
 use crate::route::{Address, Candidate, Class, ClusterRoute, RouteTable, ServiceRoute};
 
 /// What a target is fit for at this moment.
@@ -93,6 +94,8 @@ pub struct ServiceStatus {
     pub service: ServiceKey,
     /// The Service's port.
     pub port: u16,
+    /// The mode and the TrafficPolicy it comes from.
+    pub policy: PolicyStatus,
     /// Less than half of all clusters' capacity is left.
     pub panic: bool,
     /// Requests in flight, of this daemon's own clients.
@@ -122,6 +125,7 @@ impl ServiceRoute {
         ServiceStatus {
             service: self.key.service.clone(),
             port: self.key.port,
+            policy: self.policy.status(),
             panic: self.in_panic(),
             in_flight: self.in_flight(),
             inbound: self.inbound.in_flight(),

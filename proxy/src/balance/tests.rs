@@ -1,6 +1,7 @@
 //! The whole balancer against simulated pods and gateways, on a simulated clock.
 
 mod health;
+mod policies;
 mod properties;
 mod queueing;
 mod routes;

@@ -2,10 +2,9 @@
 //!
 //! A refused or timed-out connect, or a dead link, opens it at once; softer failures open it after five in a row or
 //! when fewer than half of the last ten seconds' attempts succeeded. After a back-off of `base · 2^k`, jittered by
-//! ±50 %, one request is let through as a probation; its success closes the breaker.
+//! ±50 %, one request is let through as a probation; its success closes the breaker. All four numbers can be set for a
+//! service ([`Policy`]).
 
-/// Consecutive soft failures that open the breaker.
-pub(super) const RUN_LIMIT: u8 = 5;
 /// A probation that says nothing for this long no longer keeps others out, in milliseconds.
 const PROBATION_LEASE_MS: u64 = 2_000;
 /// After this long without trouble an opening counts as the first again, in milliseconds.
@@ -14,20 +13,24 @@ const FORGIVE_MS: u64 = 60_000;
 const MAX_TRIPS: u8 = 31;
 const TIME_BITS: u32 = 48;
 
-/// How long a kind of target is left alone after it failed.
+/// When a target is left alone, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Back-off after the first opening, in milliseconds.
+    /// Back-off after the first opening, in milliseconds; below 2^24.
     pub base_ms: u64,
-    /// Longest back-off before jitter, in milliseconds.
+    /// Longest back-off before jitter, in milliseconds; below 2^24.
     pub max_ms: u64,
+    /// Consecutive soft failures that open the breaker, 1–15.
+    pub run: u8,
+    /// The success ratio of the last ten seconds below which it opens, in percent, 0–90.
+    pub min_percent: u8,
 }
 
 impl Policy {
     /// Pods: back quickly after the first time, then ever later up to a minute.
-    pub const POD: Self = Self { base_ms: 1_000, max_ms: 60_000 };
+    pub const POD: Self = Self { base_ms: 1_000, max_ms: 60_000, run: 5, min_percent: 50 };
     /// Gateways: few and precious, so a healed one is found within 3 s (2 s and 50 % of jitter) however often it failed.
-    pub const GATEWAY: Self = Self { base_ms: 500, max_ms: 2_000 };
+    pub const GATEWAY: Self = Self { base_ms: 500, max_ms: 2_000, run: 5, min_percent: 50 };
 
     /// The back-off of the `trips`-th opening in a row, jittered to 50–150 % by `random` (uniform over all of `u32`).
     #[must_use]
@@ -35,6 +38,22 @@ impl Policy {
         let exponent = u32::from(trips.saturating_sub(1)).min(16);
         let plain = (self.base_ms << exponent).min(self.max_ms);
         plain / 2 + ((plain * u64::from(random)) >> 32)
+    }
+
+    /// 24 bits for each time, 8 for each number: one word. Out of range is brought into it.
+    pub(super) fn pack(self) -> u64 {
+        let time = |ms: u64| ms.min((1 << 24) - 1);
+        time(self.base_ms) << 40 | time(self.max_ms) << 16 | u64::from(self.run) << 8 | u64::from(self.min_percent)
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "masked to its width")]
+    pub(super) const fn unpack(word: u64) -> Self {
+        Self {
+            base_ms: word >> 40,
+            max_ms: word >> 16 & ((1 << 24) - 1),
+            run: (word >> 8 & 0xff) as u8,
+            min_percent: (word & 0xff) as u8,
+        }
     }
 }
 
@@ -96,14 +115,12 @@ impl Breaker {
         Self { state: State::Closed, cause: Cause::Soft, trips: 0, run: 0, since_ms: now_ms }
     }
 
-    /// The state after an event.
-    pub(super) fn after(self, event: Event, now_ms: u64) -> Self {
+    /// The state after an event. `run` soft failures in a row open it.
+    pub(super) fn after(self, event: Event, run: u8, now_ms: u64) -> Self {
         match (self.state, event) {
             (State::Closed, Event::Success { .. }) => Self { run: 0, ..self },
             (State::Closed, Event::Failure(Cause::Hard)) => self.opened(Cause::Hard, now_ms),
-            (State::Closed, Event::Failure(Cause::Soft)) if self.run + 1 >= RUN_LIMIT => {
-                self.opened(Cause::Soft, now_ms)
-            }
+            (State::Closed, Event::Failure(Cause::Soft)) if self.run + 1 >= run => self.opened(Cause::Soft, now_ms),
             (State::Closed, Event::Failure(Cause::Soft)) => Self { run: self.run + 1, ..self },
             (State::Closed, Event::LowRatio) => self.opened(Cause::Soft, now_ms),
             (State::Closed, _) => self,
@@ -194,7 +211,15 @@ mod tests {
     const SOFT: Event = Event::Failure(Cause::Soft);
 
     fn run(events: &[(u64, Event)]) -> Breaker {
-        events.iter().fold(Breaker::new(0), |b, (now, event)| b.after(*event, *now))
+        events.iter().fold(Breaker::new(0), |b, (now, event)| b.after(*event, Policy::POD.run, *now))
+    }
+
+    #[test]
+    fn how_many_failures_in_a_row_open_it_can_be_set() {
+        for limit in 1..=15 {
+            let after = |count| (0..count).fold(Breaker::new(0), |b, now| b.after(SOFT, limit, now)).state;
+            assert_eq!((after(u64::from(limit) - 1), after(u64::from(limit))), (State::Closed, State::Open), "{limit}");
+        }
     }
 
     #[test]
@@ -237,7 +262,7 @@ mod tests {
         assert!(Policy::GATEWAY.back_off_ms(31, u32::MAX) <= 3_000, "a healed gateway is found within 3 s");
         let again = run(&[(0, HARD), (900, Event::Claim), (950, HARD)]);
         assert_eq!(again.trips, 2);
-        let later = again.after(OK(951), 1_000).after(HARD, 1_000 + FORGIVE_MS + 1);
+        let later = again.after(OK(951), 5, 1_000).after(HARD, 5, 1_000 + FORGIVE_MS + 1);
         assert_eq!(later.trips, 1, "a minute of peace forgives");
     }
 
@@ -248,6 +273,12 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn a_packed_policy_is_the_same(base_ms in 0..1_u64 << 24, max_ms in 0..1_u64 << 24, run: u8, min_percent: u8) {
+            let policy = Policy { base_ms, max_ms, run, min_percent };
+            proptest::prop_assert_eq!(Policy::unpack(policy.pack()), policy);
+        }
+
         #[test]
         fn packing_keeps_everything(state in 0..3_u8, hard: bool, trips in 0..32_u8, run in 0..16_u8, at in 0..1_u64 << 48) {
             let state = [State::Closed, State::Open, State::Probing][usize::from(state)];

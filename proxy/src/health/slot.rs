@@ -53,7 +53,8 @@ pub struct Slot {
     ready: AtomicBool,
     was_ready: AtomicBool,
     expected: AtomicBool,
-    policy: Policy,
+    /// A packed [`Policy`]: it may change while the slot lives.
+    policy: AtomicU64,
     window: Window,
     wake: Arc<Notify>,
     target: Target,
@@ -82,7 +83,7 @@ impl Slot {
             ready: AtomicBool::new(false),
             was_ready: AtomicBool::new(false),
             expected: AtomicBool::new(false),
-            policy,
+            policy: AtomicU64::new(policy.pack()),
             window: Window::default(),
             wake,
             target,
@@ -105,6 +106,22 @@ impl Slot {
     #[must_use]
     pub const fn cluster(&self) -> ClusterNumber {
         self.cluster
+    }
+
+    /// Judges it by these numbers from now on.
+    pub(crate) fn judge_by(&self, policy: Policy) {
+        self.policy.store(policy.pack(), Ordering::Relaxed);
+    }
+
+    /// What it is judged by.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy::unpack(self.policy.load(Ordering::Relaxed))
+    }
+
+    /// The success ratio below which it is ejected.
+    fn least_ratio(&self) -> f64 {
+        f64::from(self.policy().min_percent) / 100.0
     }
 
     /// Requests in flight, over all workers.
@@ -145,7 +162,7 @@ impl Slot {
         if Breaker::is_closed(word) {
             return Usable::Yes;
         }
-        match Breaker::unpack(word).due_ms(self.policy, self.seed) {
+        match Breaker::unpack(word).due_ms(self.policy(), self.seed) {
             Some(due) if now_ms < due => Usable::No,
             _ => Usable::Probation,
         }
@@ -178,12 +195,12 @@ impl Slot {
         let word = self.breaker.load(Ordering::Relaxed);
         let breaker = Breaker::unpack(word);
         breaker.state != State::Closed
-            && breaker.due_ms(self.policy, self.seed).is_some_and(|due| due <= now_ms)
+            && breaker.due_ms(self.policy(), self.seed).is_some_and(|due| due <= now_ms)
             && self
                 .breaker
                 .compare_exchange(
                     word,
-                    breaker.after(Event::Claim, now_ms).pack(),
+                    breaker.after(Event::Claim, self.policy().run, now_ms).pack(),
                     Ordering::Relaxed,
                     Ordering::Relaxed,
                 )
@@ -241,7 +258,7 @@ impl Slot {
         self.failures.fetch_add(1, Ordering::Relaxed);
         self.last_failure_ms.store(now_ms, Ordering::Relaxed);
         self.apply(event, now_ms);
-        if self.window.ratio(now_ms).is_some_and(|ratio| ratio < 0.5) {
+        if self.window.ratio(now_ms).is_some_and(|ratio| ratio < self.least_ratio()) {
             self.apply(Event::LowRatio, now_ms);
         }
     }
@@ -251,7 +268,7 @@ impl Slot {
         let mut word = self.breaker.load(Ordering::Relaxed);
         loop {
             let before = Breaker::unpack(word);
-            let after = before.after(event, now_ms);
+            let after = before.after(event, self.policy().run, now_ms);
             if after == before {
                 return;
             }
@@ -274,14 +291,18 @@ impl Slot {
         self.wake.notify_one();
     }
 
-    /// How healthy it is, in 0–1: `gate · ramp · q`, with `q = clamp((s − 0.50) / 0.45, 0, 1)` for the success ratio `s`
-    /// of the last ten seconds (1 below 20 samples), and a ramp from 0.1 to 1 over 10 s after an absence.
+    /// How healthy it is, in 0–1: `gate · ramp · q`, with `q = clamp((s − m) / (0.95 − m), 0, 1)` for the success
+    /// ratio `s` of the last ten seconds (1 below 20 samples) and the least one allowed `m` (½ by default), and a ramp from 0.1 to 1 over 10 s after an absence.
     #[must_use]
     pub fn health(&self, now_ms: u64) -> f64 {
         if !Breaker::is_closed(self.breaker.load(Ordering::Relaxed)) {
             return 0.0;
         }
-        let quality = self.window.ratio(now_ms).map_or(1.0, |s| ((s - 0.5) / 0.45).clamp(0.0, 1.0));
+        let quality = |s: f64| {
+            let least = self.least_ratio();
+            ((s - least) / (0.95 - least)).clamp(0.0, 1.0)
+        };
+        let quality = self.window.ratio(now_ms).map_or(1.0, quality);
         self.ramp(now_ms) * quality
     }
 

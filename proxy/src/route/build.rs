@@ -17,6 +17,7 @@ use super::service::{Address, Candidate, Class, ClusterRoute, ServiceRoute, Targ
 use super::shares::MAX_CLUSTERS;
 use super::table::{RouteKey, RouteTable};
 use crate::health::{Registry, Target};
+use crate::policy::ServicePolicy;
 
 /// What one snapshot changed.
 #[derive(Debug, Default)]
@@ -218,10 +219,12 @@ impl Builder {
             .into_iter()
             .filter(|(_, backend)| backend.has_port(key.port, Protocol::Tcp))
             .collect();
+        let policy = Arc::new(ServicePolicy::of(view.policy.as_ref()));
         let (own, others): (Vec<_>, Vec<_>) = usable.into_iter().partition(|(id, _)| **id == snapshot.local);
         let mut clusters = Vec::new();
         for (id, backend) in own {
             let targets = self.pods(&key, id, backend, old, now_ms);
+            targets.candidates.iter().for_each(|c| c.slot.judge_by(policy.pods()));
             clusters.push(self.cluster(id, true, targets, backend, old, snapshot));
         }
         for (id, backend) in others {
@@ -234,7 +237,9 @@ impl Builder {
             clusters.truncate(MAX_CLUSTERS);
         }
         let inbound = old.map(|o| o.inbound.clone()).unwrap_or_default();
-        ServiceRoute::new(key, clusters, inbound, view.import.as_ref().is_some_and(|i| i.lingering))
+        let ranking = policy.ranking(|id| self.registry.number(id));
+        let lingering = view.import.as_ref().is_some_and(|i| i.lingering);
+        ServiceRoute::new(key, clusters, inbound, lingering).under(policy, ranking)
     }
 
     fn cluster(

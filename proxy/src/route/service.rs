@@ -11,8 +11,9 @@ use super::load::LoadReport;
 use super::place::Place;
 use super::shares::ShareCells;
 use super::table::RouteKey;
-use crate::balance::{AliasTable, ReturnStatus};
+use crate::balance::{AliasTable, Ranking, ReturnStatus};
 use crate::health::{ClusterNumber, Link, Slot, Usable};
+use crate::policy::ServicePolicy;
 
 /// What overloaded own endpoints have no room for goes to clusters whose endpoints have at most this part as much each.
 const OVERFLOW: f64 = 0.5;
@@ -175,6 +176,10 @@ pub struct ServiceRoute {
     pub clusters: Box<[ClusterRoute]>,
     /// No cluster exports it any more and its name is fading from caches: connections are asked to end.
     pub lingering: bool,
+    /// What is in force for the service.
+    pub policy: Arc<ServicePolicy>,
+    /// Its mode, by the numbers of clusters.
+    pub(crate) ranking: Ranking,
     /// What is counted of requests that other clusters sent through this cluster's gateways.
     pub inbound: Arc<Place>,
     pub(crate) shares: ShareCells,
@@ -198,6 +203,8 @@ impl ServiceRoute {
             lingering,
             shares: ShareCells::new(clusters.len()),
             clusters: clusters.into(),
+            policy: Arc::default(),
+            ranking: Ranking::default(),
             inbound,
             due: AtomicU32::new(0),
             panic: AtomicBool::new(false),
@@ -206,6 +213,11 @@ impl ServiceRoute {
             pressed: AtomicBool::new(false),
             shed_above: AtomicU32::new(u32::MAX),
         }
+    }
+
+    /// The same under a policy.
+    pub(crate) fn under(self, policy: Arc<ServicePolicy>, ranking: Ranking) -> Self {
+        Self { policy, ranking, ..self }
     }
 
     /// The own cluster's side, when it serves the port.

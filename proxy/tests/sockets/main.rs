@@ -11,6 +11,7 @@ mod local;
 mod pair;
 mod plain;
 mod pod;
+mod policies;
 mod psql;
 mod raw;
 mod relay;

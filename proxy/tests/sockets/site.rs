@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use strait_catalog::{
     Audience, Authority, Catalog, ClusterId, ClusterRecord, ExportRecord, GatewayRecord, Import, ImportPort, Key, Kind,
-    Peer, Protocol, Published, Record, ServiceKey, ServicePort, ServiceRecord, SliceEndpoint, SlicePort, SliceRecord,
-    Value, Version, ZoneCounts,
+    Peer, PolicyRecord, Protocol, Published, Record, ServiceKey, ServicePort, ServiceRecord, SliceEndpoint, SlicePort,
+    SliceRecord, Value, Version, ZoneCounts,
 };
 use strait_identity::{CertificateAuthority, Identity, Material, MaterialPem, PeerBundle, SpiffeId, TrustDomain};
 use strait_proxy::{Proxy, ProxyConfig};
@@ -151,6 +151,11 @@ impl Site {
             headless: false,
         };
         self.change(Key::of_slice(&self.id, &service(), "uid"), Value::Slice(record));
+    }
+
+    /// The policy for the service.
+    pub fn policy(&self, policy: PolicyRecord) {
+        self.change(Key::of_policy(&self.id, &service(), "p"), Value::Policy(policy));
     }
 
     /// Where other clusters are told to find the gateway.

@@ -50,6 +50,7 @@ proptest! {
         let receiver = merged(&shown);
         prop_assert_eq!(seen(&receiver, &x, Audience::Remote), seen(&owner, &x, Audience::Remote));
         for record in &shown {
+            prop_assert!(record.key().kind != Kind::POLICY, "policies stay at home");
             if let Some(Value::Slice(slice)) = record.value() {
                 prop_assert!(slice.headless || slice.endpoints.is_empty(), "addresses stay at home");
             }
@@ -276,4 +277,26 @@ fn all_parts_of_a_service_share_a_bucket() {
     }
     let buckets: BTreeSet<u8> = (0..200).map(|i| Key::of_gateway(&x, &format!("node-{i}")).bucket()).collect();
     assert!(buckets.len() > 100, "and the rest is spread");
+}
+
+#[test]
+fn policies_are_the_own_clusters_alone_and_the_oldest_counts() {
+    let (own, x) = (own(), cluster("x"));
+    let policy = |of: &ClusterId, name: &str| Key::of_policy(of, &service("a/s"), name);
+    let mut catalog = Catalog::new(own.clone());
+    catalog.set_peers(vec![rebuild::peer("x", &[])]);
+    catalog.set_import(service("a/s"), Some(Import::default()));
+    let mut in_force = |records: Vec<Record>| {
+        catalog.observe(records, 0);
+        catalog.publish();
+        let view = catalog.snapshot().service(&service("a/s")).unwrap().clone();
+        let shown = catalog.view(&own, Audience::Sibling).count() + catalog.view(&x, Audience::Remote).count();
+        assert_eq!(shown, 0, "no session carries a policy");
+        view.policy.clone().map(|p| (p.name.to_string(), p.record.attempts))
+    };
+    assert_eq!(in_force(vec![live(&policy(&x, "0"), 1, 2)]), None, "another cluster's policy is none here");
+    assert_eq!(in_force(vec![live(&policy(&own, "1"), 2, 3)]), Some(("1".into(), Some(3))));
+    assert_eq!(in_force(vec![live(&policy(&own, "2"), 3, 2)]), Some(("2".into(), Some(2))), "it is older");
+    assert_eq!(in_force(vec![dead(&policy(&own, "2"), 4)]), Some(("1".into(), Some(3))));
+    assert_eq!(in_force(vec![dead(&policy(&own, "1"), 5)]), None);
 }

@@ -31,7 +31,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (any_record(&["own", "x", "y"]), any::<bool>()).prop_map(|(r, owner)| Step::Apply(r, owner)),
         3 => proptest::collection::vec(any_record(&["own"]), 0..4).prop_map(Step::Observe),
-        1 => (0..6_u64, 0..5_u8).prop_map(|(revision, kind)| Step::Relist(revision, kind)),
+        1 => (0..6_u64, 0..7_u8).prop_map(|(revision, kind)| Step::Relist(revision, kind)),
         2 => (name(), proptest::option::of(any::<bool>())).prop_map(|(s, import)| Step::Import(s, import)),
         1 => proptest::collection::vec(name(), 0..3).prop_map(Step::Imports),
         2 => proptest::collection::vec(peer(), 0..3).prop_map(Step::Peers),
@@ -80,7 +80,7 @@ fn fresh(catalog: &Catalog) -> Catalog {
 
 fn same(a: &Snapshot, b: &Snapshot) -> Result<(), TestCaseError> {
     let services = |s: &Snapshot| -> Vec<_> {
-        s.services().map(|(k, v)| (k.clone(), v.import.clone(), v.backends.clone())).collect()
+        s.services().map(|(k, v)| (k.clone(), v.import.clone(), v.backends.clone(), v.policy.clone())).collect()
     };
     // A cluster that is no peer is listed as long as the store remembers anything of it, which is nobody's concern.
     let clusters = |s: &Snapshot| -> Vec<_> {

@@ -3,6 +3,7 @@ use super::*;
 mod bench;
 mod exports;
 mod plain_names;
+mod policies;
 mod properties;
 
 use bench::Bench;

@@ -350,6 +350,29 @@ async fn a_kind_that_is_not_served_is_empty_until_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_kind_that_may_not_be_read_is_empty_and_what_is_known_is_kept() {
+    let policy =
+        r#"{"metadata":{"namespace":"ml","name":"p","resourceVersion":"60"},"spec":{"targetRef":{"name":"m"}}}"#;
+    let listed = format!(r#"{{"metadata":{{"resourceVersion":"60"}},"items":[{policy}]}}"#);
+    let (client, _) = scripted(move |nth, uri| match nth {
+        _ if uri.starts_with("/api/v1/services") => list("50", "", &[]),
+        0..4 => refusal(403),
+        4 => Answer::Is(200, listed.clone()),
+        5 => refusal(410),
+        _ => refusal(403),
+    });
+    let follow = Records::new(Kind::POLICY, config(), project::read_policy);
+    let mut run = Run::start(Watched::TrafficPolicy, &client, follow);
+    assert_eq!(run.relist().await, (50, Vec::new()), "a role from before the kind does not hold an agent back");
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!((run.line("TrafficPolicy").state, run.line("TrafficPolicy").synced), (WatchState::Absent, true));
+    assert_eq!(run.relist().await, (60, vec!["m/p".into()]));
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(run.line("TrafficPolicy").state, WatchState::Broken);
+    assert!(run.rx.try_recv().is_err(), "a right that is taken away takes no policy away");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_kind_that_vanishes_is_asked_for_twice() {
     let present = |nth: usize, again: usize| nth == 0 || nth >= again;
     for (again, survives) in [(4, true), (100, false)] {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
 use strait_catalog::{
-    Authority, Catalog, ClusterId, ExportRecord, GatewayRecord, Import, ImportPort, Key, Kind, Peer, Protocol,
-    Published, Record, ServiceKey, ServicePort, ServiceRecord, SliceEndpoint, SlicePort, SliceRecord, Value, Version,
-    ZoneCounts,
+    Authority, Catalog, ClusterId, ExportRecord, GatewayRecord, Import, ImportPort, Key, Kind, Peer, PolicyRecord,
+    Protocol, Published, Record, ServiceKey, ServicePort, ServiceRecord, SliceEndpoint, SlicePort, SliceRecord, Value,
+    Version, ZoneCounts,
 };
 
 use crate::balance::{Attempted, Balancer, Choice, TargetRef, pick};
@@ -145,6 +145,21 @@ impl World {
         self.apply(Key::of_service(&cluster(name), Kind::SERVICE, &service()), Value::Service(record));
         let export = ExportRecord::default();
         self.apply(Key::of_service(&cluster(name), Kind::EXPORT, &service()), Value::Export(export));
+    }
+
+    /// Sets this cluster's policy for the service.
+    pub(super) fn policy(&mut self, policy: PolicyRecord) {
+        self.apply(Key::of_policy(&cluster(WEST), &service(), "p"), Value::Policy(policy));
+        self.publish();
+    }
+
+    /// Deletes it.
+    pub(super) fn no_policy(&mut self) {
+        self.revision += 1;
+        let (key, version) = (Key::of_policy(&cluster(WEST), &service(), "p"), Version::new(0, self.revision));
+        let now = self.now();
+        self.catalog.apply(Record::tombstone(key, version), Authority::Owner, now);
+        self.publish();
     }
 
     pub(super) fn gateways(&mut self, name: &str, count: usize) {

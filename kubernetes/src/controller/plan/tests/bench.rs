@@ -104,6 +104,19 @@ impl Bench {
         self.publish();
     }
 
+    /// The own source reads an object at its next revision.
+    pub(super) fn source_reads(&mut self, record: impl FnOnce(Version) -> Record) {
+        self.revision += 1;
+        self.catalog.apply(record(Version::new(0, self.revision)), Authority::Owner, 0);
+        self.publish();
+    }
+
+    /// The own source reads the ServiceImport.
+    pub(super) fn import_is_read(&mut self, service: &str) {
+        self.catalog.set_import(key(service), Some(strait_catalog::Import::default()));
+        self.publish();
+    }
+
     pub(super) fn export(&mut self, cluster: &str, service: &str, created: i64, ports: &[(&str, u32)]) {
         self.export_with(cluster, service, created, ports, |_, _| ());
     }
@@ -223,6 +236,9 @@ impl Bench {
             }
             Action::ExportStatus(service, status) => {
                 self.observed.exports.get_mut(&service).unwrap().status = Some(*status);
+            }
+            Action::PolicyStatus(policy, status) => {
+                self.observed.policies.get_mut(&policy).unwrap().status = Some(*status);
             }
             Action::DeleteImport(service, uid) => {
                 let gone = self.observed.imports.remove(&service).unwrap();
