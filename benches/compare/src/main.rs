@@ -100,7 +100,7 @@ struct Run {
     #[arg(long)]
     configurations: bool,
     /// The strait binary
-    #[arg(long, default_value = "target/release/strait")]
+    #[arg(long, default_value = "target/dist/strait")]
     strait: PathBuf,
     /// The envoy binary; where there is none, one on the PATH
     #[arg(long, default_value = "benches/compare/target/envoy/bin/envoy")]
