@@ -48,7 +48,7 @@ pub(crate) fn welcome(worker: &Rc<Worker>, door: &Rc<Door>, tcp: TcpStream, peer
     if tune_accepted(&tcp).is_err() {
         return;
     }
-    let counted = Counted::one(&worker.clients);
+    let counted = (Counted::one(&worker.clients), worker.opened());
     let (worker, door) = (worker.clone(), door.clone());
     worker.tasks.clone().spawn_local(async move {
         let _counted = counted;

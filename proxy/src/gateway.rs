@@ -52,7 +52,7 @@ pub(crate) fn welcome(worker: &Rc<Worker>, tcp: TcpStream, peer: SocketAddr) {
     if tune_accepted(&tcp).is_err() {
         return;
     }
-    let counted = Counted::one(&worker.peers);
+    let counted = (Counted::one(&worker.peers), worker.opened());
     let worker = worker.clone();
     worker.tasks.clone().spawn_local(async move {
         let _counted = counted;

@@ -32,6 +32,7 @@ mod exchange;
 mod exec;
 mod failure;
 mod gateway;
+mod handoff;
 pub mod health;
 mod hygiene;
 mod links;

@@ -59,7 +59,7 @@ impl Listeners {
         &mut self,
         wanted: &BTreeMap<SocketAddr, Use>,
         grace: Duration,
-        door: impl Fn(&Use) -> OnAccept,
+        door: impl Fn(SocketAddr, &Use) -> OnAccept,
     ) {
         let now = Instant::now();
         let mut failed = Vec::new();
@@ -86,7 +86,7 @@ impl Listeners {
         });
         for (address, usage) in wanted {
             if !self.open.contains_key(address) {
-                let listener = open(*address, usage, door(usage));
+                let listener = open(*address, usage, door(*address, usage));
                 if self.tells {
                     listener.tell(*address, failed.contains(address));
                 }

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use strait_catalog::ClusterId;
 use tokio::runtime::{Builder, LocalOptions, Runtime};
+use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::balance::{Balancer, ServiceStatus};
 use crate::board::{Bound, ListenerView};
 use crate::config::ProxyConfig;
+use crate::handoff::{Given, Handoff};
 use crate::health::Registry;
 use crate::links::routed;
 use crate::metrics::{Reporter, describe};
@@ -41,6 +43,8 @@ pub struct ProxyView {
     pub cluster: ClusterId,
     /// Whether it is accepting, draining or stopping.
     pub phase: &'static str,
+    /// Open connections of each worker, clients' and gateway's.
+    pub connections: Vec<u32>,
     /// Idle client connections that have given up their buffers.
     pub parked: u32,
     /// The gateway has a certificate and is open.
@@ -69,7 +73,8 @@ impl Proxy {
         let balancer = Balancer::new(config.published.clone(), registry.clone(), clock)
             .returning_within(config.timeouts.failback_ramp)
             .choosing(Box::new(move |gateways| routed(gateways, most, seed)));
-        let shared = Arc::new(Shared::new(config, workers, seed, registry, balancer.table()));
+        let (handoff, given) = Handoff::new(workers);
+        let shared = Arc::new(Shared::new(config, (workers, handoff), seed, registry, balancer.table()));
         let proxy = Self { shared: shared.clone(), control: CancellationToken::new(), threads: Mutex::default() };
 
         let (runtime, stop, seen) = (make_runtime()?, proxy.control.clone(), shared.clone());
@@ -78,21 +83,21 @@ impl Proxy {
                 tokio::join!(balancer.run(stop.clone()), report(&seen, &stop));
             });
         })?;
-        for index in 0..workers {
-            proxy.spawn_worker(index)?;
+        for (index, given) in given.into_iter().enumerate() {
+            proxy.spawn_worker(index, given)?;
         }
         Ok(proxy)
     }
 
     /// A worker's runtime is made on the thread it stays on. Whether that worked is waited for.
-    fn spawn_worker(&self, index: usize) -> Result<(), StartError> {
+    fn spawn_worker(&self, index: usize, given: Receiver<Given>) -> Result<(), StartError> {
         let shared = self.shared.clone();
         let (told, made) = std::sync::mpsc::sync_channel(1);
         self.spawn(&format!("proxy-{index}"), move || {
             match Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default()) {
                 Ok(runtime) => {
                     let _ = told.send(Ok(()));
-                    runtime.block_on(work(index, shared));
+                    runtime.block_on(work(index, shared, given));
                 }
                 Err(error) => {
                     let _ = told.send(Err(error));
@@ -159,6 +164,7 @@ impl Proxy {
                 Phase::Draining => "draining",
                 Phase::Stopping(_) => "stopping",
             },
+            connections: self.shared.handoff.open(),
             parked: self.shared.parked(),
             gateway_open: !self.shared.gateways.is_empty() && self.shared.identity.leaf().is_some(),
             bound: self.shared.board.subscribe().borrow().clone(),

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::board::Board;
 use crate::config::{Limits, OnSync, ProxyConfig, Timeouts};
+use crate::handoff::Handoff;
 use crate::health::Registry;
 use crate::links::News;
 use crate::route::RouteTable;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     pub(crate) routes: Arc<ArcSwap<RouteTable>>,
     pub(crate) board: Board,
+    pub(crate) handoff: Handoff,
     /// What the log was told of gateways.
     pub(crate) news: News,
     pub(crate) phase: watch::Sender<Phase>,
@@ -64,7 +66,7 @@ impl Shared {
     /// From the configuration, for that many workers.
     pub(crate) fn new(
         config: ProxyConfig,
-        workers: usize,
+        (workers, handoff): (usize, Handoff),
         seed: u64,
         registry: Arc<Registry>,
         routes: Arc<ArcSwap<RouteTable>>,
@@ -80,6 +82,7 @@ impl Shared {
             registry,
             routes,
             board: Board::new(workers),
+            handoff,
             news: News::default(),
             phase: watch::Sender::new(Phase::Running),
             seed,

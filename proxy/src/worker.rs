@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use arc_swap::cache::Cache;
 use http::HeaderValue;
 use rustls::ServerConfig;
 use strait_catalog::ClusterId;
+use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +20,7 @@ use crate::board::{Socket, Use};
 use crate::client::{self, Visits};
 use crate::door::Door;
 use crate::gateway::{self, Reports};
+use crate::handoff::{self, Doors, Given};
 use crate::links::Links;
 use crate::listen::{Listeners, OnAccept};
 use crate::metrics::Metrics;
@@ -36,6 +39,7 @@ const TOGETHER: Duration = Duration::from_millis(20);
 /// What a worker's connections and requests use. Single-threaded: cells, no locks.
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
+    index: usize,
     pub(crate) pods: Pods,
     pub(crate) h2c: Rc<H2cPods>,
     pub(crate) links: Links,
@@ -59,8 +63,9 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    fn new(shared: Arc<Shared>) -> Rc<Self> {
+    fn new(index: usize, shared: Arc<Shared>) -> Rc<Self> {
         Rc::new(Self {
+            index,
             pods: Pods::new(&shared.timeouts, &shared.limits),
             h2c: Rc::default(),
             links: Links::new(shared.clone()),
@@ -97,6 +102,12 @@ impl Worker {
         self.server_tls.clone()
     }
 
+    /// Counts a connection in, until dropped.
+    pub(crate) fn opened(self: &Rc<Self>) -> Opened {
+        self.shared.handoff.enter(self.index);
+        Opened(self.clone())
+    }
+
     /// A cluster's name as the value of a field, made once.
     pub(crate) fn named(&self, cluster: &ClusterId) -> HeaderValue {
         let mut names = self.names.borrow_mut();
@@ -114,10 +125,22 @@ impl Worker {
     }
 }
 
+/// A connection of a worker, counted until dropped.
+pub(crate) struct Opened(Rc<Worker>);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.shared.handoff.leave(self.0.index);
+    }
+}
+
 /// Serves until the phase says stop, then until the last connection ended or the deadline. Connections are tracked;
 /// accept loops, pools and links are tasks of this thread's runtime, which ends them when this returns.
-pub(crate) async fn work(index: usize, shared: Arc<Shared>) {
-    let worker = Worker::new(shared.clone());
+pub(crate) async fn work(index: usize, shared: Arc<Shared>, given: Receiver<Given>) {
+    let worker = Worker::new(index, shared.clone());
+    let doors = Doors::default();
+    let own = worker.clone();
+    tokio::task::spawn_local(handoff::take(given, doors.clone(), move |usage| door(&own, usage)));
     tokio::task::spawn_local(client::watch_over(worker.clone()));
     let mut listeners = Listeners::new(index == 0);
     let mut snapshots = shared.published.subscribe();
@@ -125,7 +148,7 @@ pub(crate) async fn work(index: usize, shared: Arc<Shared>) {
     let mut phase = shared.phase.subscribe();
     let mut tick = tokio::time::interval(TICK);
     let deadline = loop {
-        let routed = reconcile(index, &worker, &mut listeners);
+        let routed = reconcile(&worker, &mut listeners, &doors);
         tokio::select! {
             () = tokio::time::sleep(TOGETHER), if !routed => {}
             changed = snapshots.changed() => {
@@ -157,7 +180,7 @@ pub(crate) async fn work(index: usize, shared: Arc<Shared>) {
 
 /// Acts on the newest snapshot. False when some imports have no route yet: their listeners wait for it, or their
 /// first requests would be told that there is nobody.
-fn reconcile(index: usize, worker: &Rc<Worker>, listeners: &mut Listeners) -> bool {
+fn reconcile(worker: &Rc<Worker>, listeners: &mut Listeners, doors: &Doors) -> bool {
     let shared = &worker.shared;
     let snapshot = shared.published.load();
     // What is bound before the first lists are through would be asked for services whose endpoints are not known yet.
@@ -179,13 +202,31 @@ fn reconcile(index: usize, worker: &Rc<Worker>, listeners: &mut Listeners) -> bo
     if shared.identity.leaf().is_some() {
         wanted.extend(shared.gateways.iter().map(|address| (*address, Use::Gateway)));
     }
-    listeners.reconcile(&wanted, shared.timeouts.unbind_grace, |usage| door(worker, usage));
+    listeners.reconcile(&wanted, shared.timeouts.unbind_grace, |address, usage| spread(worker, doors, address, usage));
+    doors.borrow_mut().retain(|address, _| wanted.contains_key(address));
     worker.links.reconcile(&snapshot);
     let mut states = listeners.states();
     let all_routed = waiting.is_empty();
     states.extend(waiting.into_iter().map(|(address, usage)| (address, (usage, Socket::Waiting))));
-    shared.board.write(index, snapshot.number, states);
+    shared.board.write(worker.index, snapshot.number, states);
     all_routed
+}
+
+/// What happens to what is accepted: it is for this worker, or for one with fewer connections.
+fn spread(worker: &Rc<Worker>, doors: &Doors, address: SocketAddr, usage: &Use) -> OnAccept {
+    let (worker, usage, here) = (worker.clone(), usage.clone(), door(worker, usage));
+    doors.borrow_mut().insert(address, (usage.clone(), here.clone()));
+    Rc::new(move |tcp, peer| {
+        // At the stop what the kernel has queued is taken by whoever finds it: the others may have gone.
+        let stays = if matches!(*worker.phase.borrow(), Phase::Stopping(_)) {
+            Some(tcp)
+        } else {
+            worker.shared.handoff.give(worker.index, tcp, peer, (address, &usage))
+        };
+        if let Some(tcp) = stays {
+            here(tcp, peer);
+        }
+    })
 }
 
 /// What happens to the connections of a listener.

@@ -43,6 +43,28 @@ async fn kept_and_new_connections() {
 }
 
 #[tokio::test]
+async fn connections_are_spread_over_workers() {
+    let mut site = Site::new("us-west");
+    site.export();
+    site.slice(1);
+    site.import("");
+    let _pod = Pod::start(site.pod(0), "pod-0").await;
+    site.start_with(|config| config.workers = std::num::NonZeroUsize::new(3)).await;
+    let mut kept = Vec::new();
+    for _ in 0..24 {
+        let mut one = Kept::open(site.door()).await.unwrap();
+        assert_eq!(one.send(get("/")).await.unwrap().body, "pod-0");
+        kept.push(one);
+    }
+    let open = site.proxy().view().connections;
+    assert_eq!(open.iter().sum::<u32>(), 24, "{open:?}");
+    assert!(open.iter().all(|n| (6..=10).contains(n)), "eight each, give or take two: {open:?}");
+    drop(kept);
+    until("all have left", || site.proxy().view().connections.iter().all(|n| *n == 0)).await;
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn an_idle_connection_is_parked_and_serves_on() {
     let (site, _pod) = one_pod().await;
     let mut kept = Kept::open(site.door()).await.unwrap();
