@@ -9,25 +9,32 @@
 //! ```text
 //! w = in flight ÷ answers a second         (Little's law)
 //! overloaded: left > 5 % of those that ended in the last second, and w > 2 × the least w of late
-//! knee = in flight at that moment; for w, at most 5 s: one for each endpoint; then limit = knee ÷ 4
-//! the limit rises by half a hundredth a second while it is reached, is halved when it begins again, and ends when it
-//! was not reached for 30 s
+//! knee = in flight at that moment; for w, at most 5 s, only the floor; then limit = knee ÷ 4
+//! floor = 2 × the most that was in flight of late while answers were not slow, one for each endpoint at least
+//! while it is reached the limit rises by half a hundredth a second, by half when answers are not slow; it is halved
+//! when clients leave again, and ends when it was not reached for 30 s
 //! ```
+//! So a moment in which a stalled machine makes clients leave costs next to nothing: what was borne before is let in all
+//! the time, and soon everything.
+//!
 //! Each daemon limits what goes through it: many of them find their parts as senders on one network do.
 
 /// Between two looks at what ended, in milliseconds.
 const LOOK_MS: u64 = 1_000;
 /// Which part of the requests that ended has to be given up by their clients, and how many at least.
 const LEAVING: f64 = 0.05;
-const LEAVING_LEAST: u64 = 5;
+const LEAVING_LEAST: u64 = 10;
 /// How much slower than in good times.
 const SLOWER: f64 = 2.0;
 /// What is normal rises by an e-fold in this time, in milliseconds: what stays slow for minutes is how it is.
 const NORMAL_MS: f64 = 300_000.0;
 /// The part of the knee that is the limit: clients then wait for about a quarter of the time after which they leave.
 const PART: f64 = 0.25;
-/// Growth of the limit in a second.
+/// Growth of the limit in a second, and when answers take no longer than in good times.
 const GROWTH: f64 = 1.005;
+const TOO_LOW: f64 = 1.5;
+/// How much more than in good times is never too much.
+const FLOOR: f64 = 2.0;
 /// Longest pause after a cut, in milliseconds.
 const LONGEST_PAUSE_MS: f64 = 5_000.0;
 /// The part of the limit at which it counts as reached.
@@ -44,7 +51,7 @@ pub(super) struct Flow {
     pub(super) served: u64,
     /// Clients that left before an answer, so far.
     pub(super) left: u64,
-    /// Ready endpoints: the limit is never below one request for each.
+    /// Ready endpoints.
     pub(super) ready: f64,
 }
 
@@ -54,6 +61,8 @@ pub(super) struct Overload {
     looked: Option<(u64, Flow)>,
     /// The least time in flight of late, in milliseconds.
     normal_ms: Option<f64>,
+    /// The most that was in flight of late while answers were not slow.
+    borne: f64,
     limit: Option<Limit>,
 }
 
@@ -78,8 +87,8 @@ impl Overload {
             Some(_) => {}
             None => self.looked = Some((now_ms, flow)),
         }
+        let floor = (FLOOR * self.borne).max(flow.ready).max(1.0);
         let limit = self.limit.as_mut()?;
-        let floor = flow.ready.max(1.0);
         let most = if now_ms < limit.pause_ms { floor } else { limit.most.max(floor) };
         if flow.held >= REACHED * most {
             limit.reached_ms = now_ms;
@@ -91,9 +100,14 @@ impl Overload {
         // Counts begin anew when the own cluster leaves the route and comes back.
         let served = flow.served.saturating_sub(before.served);
         let left = flow.left.saturating_sub(before.left);
-        let takes_ms = flow.held * millis(gone_ms) / millis(served);
+        // With nobody in flight at this moment, less than one was on average.
+        let takes_ms = flow.held.max(1.0) * millis(gone_ms) / millis(served);
         let slow = self.normal_ms.is_some_and(|normal| takes_ms > SLOWER * normal);
-        if served > 0 && flow.held > 0.0 {
+        if served > 0 && !slow {
+            let faded = self.borne * (-millis(gone_ms) / NORMAL_MS).exp();
+            self.borne = flow.held.max(faded);
+        }
+        if served > 0 {
             let risen = self.normal_ms.map_or(f64::INFINITY, |n| n * (millis(gone_ms) / NORMAL_MS).exp());
             self.normal_ms = Some(takes_ms.min(risen));
         }
@@ -105,7 +119,8 @@ impl Overload {
             None if leaving && slow => self.limit = Some(Limit::new(flow.held * PART, now_ms, takes_ms)),
             Some(limit) if now_ms.saturating_sub(limit.reached_ms) >= UNUSED_MS => self.limit = None,
             Some(limit) if now_ms.saturating_sub(limit.reached_ms) < LOOK_MS => {
-                limit.most *= GROWTH.powf(millis(gone_ms) / 1_000.0);
+                let growth = if slow { GROWTH } else { TOO_LOW };
+                limit.most *= growth.powf(millis(gone_ms) / 1_000.0);
             }
             _ => {}
         }
@@ -244,8 +259,28 @@ mod tests {
         flow.served += 200;
         overload.step(1_000, flow);
         flow = Flow { held: 400.0, served: flow.served + 100, left: 50, ..flow };
-        assert_eq!(overload.step(2_000, flow), Some(8.0), "one for each endpoint");
-        assert_eq!(overload.step(5_900, flow), Some(8.0), "400 in flight at 100 a second take four seconds");
+        assert_eq!(overload.step(2_000, flow), Some(40.0), "twice of what was borne");
+        assert_eq!(overload.step(5_900, flow), Some(40.0), "400 in flight at 100 a second take four seconds");
         assert_eq!(overload.step(6_100, flow), Some(100.0), "then a quarter");
+    }
+
+    #[test]
+    fn a_stall_is_forgotten_within_seconds() {
+        let (mut overload, mut flow) = (Overload::default(), Flow { held: 4.0, served: 0, left: 0, ready: 1.0 });
+        for second in 0..10 {
+            flow.served += 2_000;
+            assert_eq!(overload.step(second * 1_000, flow), None);
+        }
+        flow = Flow { held: 900.0, served: flow.served + 400, left: 100, ..flow };
+        let least = overload.step(10_000, flow);
+        assert_eq!(least, Some(8.0), "what was in flight before has room meanwhile");
+        let mut limit = least;
+        for second in 11..60 {
+            // What is asked is as much as ever, in flight as far as it may.
+            flow = Flow { held: 4.0_f64.min(limit.unwrap_or(4.0)), served: flow.served + 2_000, ..flow };
+            limit = overload.step(second * 1_000, flow);
+            assert!(limit.is_none_or(|limit| limit >= 8.0), "{limit:?}");
+        }
+        assert_eq!(limit, None);
     }
 }

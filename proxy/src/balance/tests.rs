@@ -2,6 +2,7 @@
 
 mod health;
 mod policies;
+mod pressed;
 mod properties;
 mod queueing;
 mod routes;

@@ -23,7 +23,8 @@ pub enum Outcome {
     Broken,
     /// The link was declared dead: an h2 ping or `TCP_USER_TIMEOUT` ran out.
     LinkDead,
-    /// The client left before the first byte of an answer, or the request's own time ran out: counts against the path.
+    /// The client left before the first byte of an answer, or the request's own time ran out: counts against the path,
+    /// unless it answered others within the last second: then it is slow, not dead.
     Abandoned,
     /// The answer was a server error (5xx other than an overload).
     ServerError,

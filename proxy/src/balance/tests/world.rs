@@ -33,6 +33,8 @@ pub(super) enum Behaviour {
     Errors,
     /// A gateway without endpoints.
     NoEndpoints,
+    /// A gateway whose pods have enough to do.
+    Overloaded,
     /// A gateway whose pods answer with errors.
     PodErrors,
 }
@@ -309,6 +311,7 @@ impl World {
             Behaviour::BlackHole => in_flight.record(Outcome::ConnectTimeout, now),
             Behaviour::Errors => in_flight.record(Outcome::ServerError, now),
             Behaviour::NoEndpoints => in_flight.relayed(RelayedError::NoEndpoints, latency, now),
+            Behaviour::Overloaded => in_flight.relayed(RelayedError::Overloaded, latency, now),
             Behaviour::PodErrors => in_flight.relayed(RelayedError::Failed, latency, now),
         }
         self.behaviour.get(&address).is_none_or(|b| *b == Behaviour::Answers)
