@@ -72,7 +72,7 @@ impl Database {
         let mut psql = Command::new(self.programs.join("psql"));
         psql.args(["-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1", "-U", "strait", "-d", "postgres"]);
         psql.args(["-h", &at.ip().to_string(), "-p", &at.port().to_string(), "-c", script]);
-        psql.env("PGCONNECT_TIMEOUT", "10");
+        psql.env("PGCONNECT_TIMEOUT", "60");
         spawn_blocking(move || psql.output().unwrap()).await.unwrap()
     }
 }

@@ -159,3 +159,20 @@ async fn words_before_the_answer_do_not_break_it() {
     }
     both.stop().await;
 }
+
+#[tokio::test]
+async fn an_upload_whose_link_dies_does_not_look_whole() {
+    let mut pair = Pair::speaking("http", 1, Some(std::time::Duration::from_millis(5)), |_| ()).await;
+    pair.west_pods.clear();
+    pair.east_pods.clear();
+    let pod = listen(pair.east.pod(0)).await;
+    let request = "POST /upload HTTP/1.1\r\nhost: m\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    let (_client, mut server, seen) = ask(pair.west.door(), &pod, request).await;
+    assert!(seen.contains("transfer-encoding: chunked\r\n"), "{seen}");
+    until_seen(&mut server, "5\r\nhello\r\n").await;
+    pair.relay.as_ref().unwrap().black_hole(true);
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(LIMIT, server.read_to_end(&mut rest)).await.expect("the gateway notices by its pings");
+    assert_eq!(rest, b"", "no last chunk: the pod must not take what came for all of it");
+    pair.stop().await;
+}
