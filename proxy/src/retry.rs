@@ -14,6 +14,7 @@ use std::time::Duration;
 use http::Method;
 
 use crate::failure::Kind;
+use crate::hygiene::Refused;
 
 /// Attempts of a request that may reach a pod, the first included.
 pub(crate) const MAX_SENT: u32 = 3;
@@ -107,7 +108,8 @@ impl Failure {
     pub(crate) const fn kind(self) -> Kind {
         match self {
             Self::Refused | Self::ConnectTimeout | Self::NoLink | Self::Stale | Self::TurnedAway => Kind::ConnectFailed,
-            Self::Broken | Self::ClientBody => Kind::Broken,
+            Self::Broken => Kind::Broken,
+            Self::ClientBody => Kind::Request(Refused::Body),
             Self::LinkDead => Kind::LinkDead,
             Self::AttemptTimeout => Kind::Timeout,
             Self::Gateway { kind, .. } => kind,
