@@ -9,9 +9,11 @@ use hyper::body::Incoming;
 
 mod error;
 mod hold;
+mod inflow;
 
 pub(crate) use error::BodyError;
 pub(crate) use hold::{Hold, Released};
+pub(crate) use inflow::Inflow;
 
 use crate::tunnel::Flow;
 
@@ -23,9 +25,9 @@ pub(crate) enum RequestBody {
     /// Small and kept, so that it can be sent again.
     Kept(Option<Bytes>),
     /// Passed through as it comes.
-    Streaming(Incoming),
+    Streaming(Inflow),
     /// Passed through once the pod asked for it (100 Continue).
-    Held(Hold, Incoming),
+    Held(Hold, Inflow),
     /// What a client says that is not HTTP.
     Tunnel(Flow),
 }
@@ -38,10 +40,10 @@ impl Body for RequestBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Kept(bytes) => Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b)))),
-            Self::Streaming(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Http),
+            Self::Streaming(body) => Pin::new(body).poll_frame(cx),
             Self::Held(hold, body) => {
                 ready!(hold.poll_released(cx));
-                Pin::new(body).poll_frame(cx).map_err(BodyError::Http)
+                Pin::new(body).poll_frame(cx)
             }
             Self::Tunnel(flow) => flow.poll(cx),
         }

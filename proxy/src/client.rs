@@ -15,13 +15,16 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 mod clock;
+mod crowd;
 mod detect;
 mod visit;
 
+pub(crate) use crowd::Crowd;
 pub(crate) use visit::{Busy, LeftHttp, Visit, Visits, watch_over};
 
 use crate::door::Door;
 use crate::exec::LocalExec;
+use crate::floods::{self, Priced};
 use crate::hygiene::Trace;
 use crate::plan::Speech;
 use crate::relay;
@@ -48,10 +51,14 @@ pub(crate) fn welcome(worker: &Rc<Worker>, door: &Rc<Door>, tcp: TcpStream, peer
     if tune_accepted(&tcp).is_err() {
         return;
     }
+    let Some(place) = worker.crowd.enter(peer.ip(), worker.shared.limits.connections_per_client) else {
+        worker.metrics.too_many_of_one.increment(1);
+        return;
+    };
     let counted = (Counted::one(&worker.clients), worker.opened());
     let (worker, door) = (worker.clone(), door.clone());
     worker.tasks.clone().spawn_local(async move {
-        let _counted = counted;
+        let _counted = (counted, place);
         let _gauge = worker.metrics.client();
         match door.speech {
             Speech::Http | Speech::H2c | Speech::Detect => converse(worker, door, tcp, peer).await,
@@ -71,6 +78,9 @@ async fn converse(worker: Rc<Worker>, door: Rc<Door>, tcp: TcpStream, peer: Sock
     };
     let Ok(Ok(Some((spoken, io)))) = detected else { return };
     let trace = Trace::new(peer.ip(), worker.shared.local.as_str());
+    if spoken != Spoken::Other && io.cut_when_unread(worker.shared.timeouts.unread).is_err() {
+        return;
+    }
     let begin = |manner| Visit::begin(&worker, &door, manner, trace, clock);
     match spoken {
         Spoken::Http1 => {
@@ -132,13 +142,13 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientI
         service_fn(move |request| answer(worker.clone(), door.clone(), visit.clone(), request))
     };
     visit.clock.went_idle(Instant::now());
-    let conn = http2::Builder::new(LocalExec)
+    let io = Priced::new(io.without_clock(), floods::CLIENT, worker.metrics.floods.clone());
+    let conn = floods::bound(&mut http2::Builder::new(LocalExec), limits.streams, limits.head_bytes)
         .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.streams)
-        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .max_send_buf_size(limits.stream_buffer)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))
-        .serve_connection(TokioIo::new(io.without_clock()), service);
+        .serve_connection(TokioIo::new(io), service);
     let ended = visit.attend(pin!(conn), |conn| conn.graceful_shutdown()).await;
     tell(&worker, &door, &visit, ended);
 }

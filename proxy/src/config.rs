@@ -71,6 +71,10 @@ pub struct Timeouts {
     /// How long a client is waited for on a port that does not say what it speaks; 2 s. Who has said nothing by then
     /// waits for the server's word, so the connection is relayed byte by byte.
     pub detect: Duration,
+    /// A request's body without a byte while there is room for it; 60 s. Not for gRPC, whose streams may be silent.
+    pub body: Duration,
+    /// An HTTP client that takes nothing of what was sent to it; 60 s, by the kernel's `TCP_USER_TIMEOUT`.
+    pub unread: Duration,
     /// A kept-alive client connection without a request; 120 s.
     pub idle_client: Duration,
     /// A kept-alive connection to a pod without a request; 3 s, below what servers usually keep.
@@ -105,6 +109,8 @@ impl Default for Timeouts {
             connect_pod: Duration::from_millis(250),
             head: Duration::from_secs(10),
             detect: Duration::from_secs(2),
+            body: Duration::from_secs(60),
+            unread: Duration::from_secs(60),
             idle_client: Duration::from_secs(120),
             idle_pod: Duration::from_secs(3),
             handshake: Duration::from_secs(5),
@@ -124,9 +130,11 @@ impl Default for Timeouts {
 pub struct Limits {
     /// Client connections; 16,384.
     pub client_connections: usize,
+    /// Connections of one client address; 4,096.
+    pub connections_per_client: usize,
     /// Connections on the gateway port, handshakes included; 4,096.
     pub gateway_connections: usize,
-    /// Requests under way; 16,384. Beyond it answers are 503 with Retry-After.
+    /// Requests under way; 16,384. Beyond it answers are 503 with Retry-After; the less urgent a request is, the earlier.
     pub requests: usize,
     /// Idle connections kept to one pod; 256.
     pub idle_per_pod: usize,
@@ -135,6 +143,8 @@ pub struct Limits {
     /// Raw and upgraded connections that cross clusters, to and from; 1,024, half of the streams that the links to one
     /// gateway have, so that requests always find one.
     pub tunnels: usize,
+    /// Bytes of an answer kept for a stream whose client is slow; 64 KiB.
+    pub stream_buffer: usize,
     /// Bytes of a request body kept for a replay; 64 KiB.
     pub replay_bytes: usize,
     /// Bytes of a request target; 16 KiB.
@@ -149,11 +159,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             client_connections: 16_384,
+            connections_per_client: 4_096,
             gateway_connections: 4_096,
             requests: 16_384,
             idle_per_pod: 256,
             streams: 256,
             tunnels: 1_024,
+            stream_buffer: 64 * 1024,
             replay_bytes: 64 * 1024,
             target_bytes: 16 * 1024,
             head_bytes: 64 * 1024,

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
+use crate::admission::retry_after;
 use crate::hygiene::{ERROR, REACHED, Refused};
 
 /// What went wrong, as `x-strait-error` says it.
@@ -120,6 +121,9 @@ impl Refused {
             Self::ManyHosts => "the request has more than one Host field",
             Self::BadHost => "the Host field is not host[:port]",
             Self::HostMismatch => "Host and the request target name different hosts",
+            Self::Coding => "Transfer-Encoding is offered as `chunked` only",
+            Self::Body => "the request's body is framed wrongly, or broke off",
+            Self::FramingTwin => "a field is named almost as one that says where the body ends",
             Self::ConnectionNames => "Connection names a field that may not be removed on the way",
             Self::Loop => {
                 "the request came through this cluster's proxies more than 8 times; does a pod call its own service?"
@@ -147,8 +151,9 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// The answer to a request that failed here. The one place where a failure becomes a status.
-pub(crate) fn answer(kind: Kind, grpc: bool, asker: Asker) -> Response<Option<Bytes>> {
+/// The answer to a request that failed here. The one place where a failure becomes a status. `random` spreads those who
+/// come back.
+pub(crate) fn answer(kind: Kind, grpc: bool, asker: Asker, random: u32) -> Response<Option<Bytes>> {
     let mut response = Response::new(None);
     let headers = response.headers_mut();
     headers.insert(ERROR, HeaderValue::from_static(kind.word()));
@@ -159,12 +164,16 @@ pub(crate) fn answer(kind: Kind, grpc: bool, asker: Asker) -> Response<Option<By
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert("grpc-status", HeaderValue::from(kind.grpc()));
         headers.insert("grpc-message", HeaderValue::from_static(kind.sentence()));
+        if kind == Kind::Overloaded {
+            // gRPC retries (gRFC A6) wait so long, or for ever if it is no number.
+            headers.insert("grpc-retry-pushback-ms", HeaderValue::from(retry_after(random) * 1_000));
+        }
         return response;
     }
     let status = kind.status();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after(random)));
     }
     *response.status_mut() = status;
     *response.body_mut() = Some(Bytes::from(format!("strait: {}: {}\n", kind.word(), kind.sentence())));
@@ -175,6 +184,10 @@ pub(crate) fn answer(kind: Kind, grpc: bool, asker: Asker) -> Response<Option<By
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    fn answer(kind: Kind, grpc: bool, asker: Asker) -> Response<Option<Bytes>> {
+        super::answer(kind, grpc, asker, 2)
+    }
 
     #[test]
     fn statuses_by_kind() {
@@ -193,7 +206,8 @@ mod tests {
         ] {
             let response = answer(kind, false, Asker::Client);
             assert_eq!(response.status(), status, "{kind:?}");
-            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), status == 503);
+            let retry_after = response.headers().get(header::RETRY_AFTER).map(HeaderValue::as_bytes);
+            assert_eq!(retry_after, (status == 503).then_some(&b"3"[..]));
             assert_eq!(response.headers()[ERROR], kind.word());
             assert!(!response.headers().contains_key(REACHED));
             assert!(response.body().as_ref().unwrap().starts_with(b"strait: "));
@@ -207,6 +221,10 @@ mod tests {
         assert_eq!(response.headers()["grpc-status"], "14");
         assert!(response.body().is_none());
         assert_eq!(answer(Kind::Timeout, true, Asker::Client).headers()["grpc-status"], "4");
+        assert!(!response.headers().contains_key("grpc-retry-pushback-ms"));
+        let overloaded = answer(Kind::Overloaded, true, Asker::Client);
+        assert_eq!(overloaded.headers()["grpc-status"], "14");
+        assert_eq!(overloaded.headers()["grpc-retry-pushback-ms"], "3000");
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod tunnel;
 pub(crate) use reports::Reports;
 
 use crate::exec::LocalExec;
+use crate::floods::{self, Priced};
 use crate::metrics::PeerMetrics;
 use crate::retry::Counted;
 use crate::shared::Phase;
@@ -115,10 +116,9 @@ async fn serve(worker: Rc<Worker>, stream: TlsStream<TcpStream>, address: Socket
             async move { Ok::<_, Infallible>(entry::serve(&worker, &peer, request).await) }
         })
     };
-    let conn = http2::Builder::new(LocalExec)
+    let stream = Priced::new(stream, floods::PEER, worker.metrics.floods.clone());
+    let conn = floods::bound(&mut http2::Builder::new(LocalExec), limits.streams, limits.head_bytes)
         .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.streams)
-        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(Duration::from_secs(5))

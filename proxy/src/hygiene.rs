@@ -37,6 +37,12 @@ pub(crate) enum Refused {
     BadHost,
     /// Host and the request target's authority differ.
     HostMismatch,
+    /// A transfer coding other than `chunked`, or more than one: nothing here could undo or pass on another.
+    Coding,
+    /// The body is framed wrongly, or broke off.
+    Body,
+    /// A field whose name some servers read as a framing field's.
+    FramingTwin,
     /// `Connection` names a field that must reach the pod.
     ConnectionNames,
     /// This cluster stands in `Via` too often.
@@ -68,6 +74,7 @@ pub(crate) fn clean_request(head: &mut Parts, max_target: usize) -> Result<Notes
         return Err(Refused::Connect);
     }
     check_host(head)?;
+    check_framing(&head.headers)?;
     origin_form(&mut head.uri, &head.method, max_target)?;
     let mut notes = notes(head);
     notes.upgrade = notes.upgrade.filter(|_| connection_has(&head.headers, "upgrade"));
@@ -75,6 +82,20 @@ pub(crate) fn clean_request(head: &mut Parts, max_target: usize) -> Result<Notes
     remove_hop_by_hop(&mut head.headers);
     strip_private(&mut head.headers);
     Ok(notes)
+}
+
+/// A body is in chunks or has a length, said once and in words that nobody reads otherwise. hyper has read it by now and
+/// refuses what contradicts itself; here goes what it puts up with and another server may not.
+fn check_framing(headers: &HeaderMap) -> Result<(), Refused> {
+    if names::FRAMING_TWINS.iter().any(|twin| headers.contains_key(twin)) {
+        return Err(Refused::FramingTwin);
+    }
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(Refused::Coding),
+    }
 }
 
 /// Host is there once, well formed, and the same as `:authority` or an absolute target.

@@ -21,6 +21,7 @@
 //! (`attempt`), metrics. They are not `tower` layers: a worker's futures are not `Send`, and every layer would box the
 //! future of each request and hide the order.
 
+mod admission;
 mod attempt;
 pub mod balance;
 mod board;
@@ -31,6 +32,7 @@ mod door;
 mod exchange;
 mod exec;
 mod failure;
+mod floods;
 mod gateway;
 mod handoff;
 pub mod health;

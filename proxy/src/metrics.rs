@@ -35,7 +35,9 @@ impl Drop for Raised {
 /// One worker's handles that belong to no service.
 pub(crate) struct Metrics {
     pub(crate) too_many_clients: Counter,
+    pub(crate) too_many_of_one: Counter,
     pub(crate) slow_heads: Counter,
+    pub(crate) floods: Counter,
     pub(crate) budget_spent: Counter,
     pub(crate) tunnels_refused: Counter,
     clients: Gauge,
@@ -53,7 +55,9 @@ impl Metrics {
         let open = |kind| gauge!("strait_proxy_connections", "kind" => kind);
         Self {
             too_many_clients: closed("too_many_connections"),
+            too_many_of_one: closed("too_many_connections_of_one_client"),
             slow_heads: closed("slow_head"),
+            floods: closed("control_frames"),
             budget_spent: counter!("strait_proxy_replays_denied_total"),
             clients: open("client"),
             parked: gauge!("strait_proxy_parked_connections"),

@@ -10,9 +10,10 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use crate::body::{Hold, Released, RequestBody};
+use crate::body::{Hold, Inflow, Released, RequestBody};
 use crate::client::LeftHttp;
-use crate::failure::Kind;
+use crate::config::{Limits, Timeouts};
+use crate::failure::{Kind, is_grpc};
 use crate::hygiene::{self, HOP, Notes, PORT, SERVICE, UPGRADE, VERSION};
 use crate::retry::{Failure, Left, idempotent};
 use crate::route::RouteKey;
@@ -25,9 +26,32 @@ enum Payload {
     /// Small and kept: it can be sent again.
     Kept(Bytes),
     /// Not touched yet.
-    Stream(Incoming),
+    Stream(Inflow),
     /// On its way, or gone.
     Spent,
+}
+
+/// What is borne with a client's body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Bytes kept, so that they can be sent again.
+    keep: usize,
+    /// Time for what is kept to come.
+    limit: Duration,
+    /// Silence at a time of what is passed through.
+    stall: Duration,
+}
+
+impl Bounds {
+    /// As configured.
+    pub(crate) const fn of(limits: &Limits, timeouts: &Timeouts) -> Self {
+        Self { keep: limits.replay_bytes, limit: timeouts.request, stall: timeouts.body }
+    }
+
+    /// The same with another time for what is kept.
+    pub(crate) const fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
 }
 
 /// A client's request, ready to be sent as often as [`Outgoing::left`] allows.
@@ -47,8 +71,7 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Takes a cleaned request over. A small body of an idempotent request is read now, so that it can be replayed; it has
-    /// `limit` to come.
+    /// Takes a cleaned request over. A small body of an idempotent request is read now, so that it can be replayed.
     ///
     /// # Errors
     /// [`Kind::Timeout`] when it did not come in time, else what [`Failure::ClientBody`] is told as.
@@ -58,14 +81,16 @@ impl Outgoing {
         notes: Notes,
         upgrade: Option<LeftHttp>,
         h2c: bool,
-        (keep, limit): (usize, Duration),
+        bounds: Bounds,
     ) -> Result<Self, Kind> {
         let payload = if body.is_end_stream() {
             // No timer for the many that have none.
             Payload::None
         } else {
-            let reading = payload(&head.method, body, &notes, keep);
-            let read = tokio::time::timeout(limit, reading).await.map_err(|_| Kind::Timeout)?;
+            // Streams of gRPC may be silent for as long as they like.
+            let stall = (!is_grpc(&head.headers)).then_some(bounds.stall);
+            let reading = payload(&head.method, Inflow::new(body, stall), &notes, bounds.keep);
+            let read = tokio::time::timeout(bounds.limit, reading).await.map_err(|_| Kind::Timeout)?;
             read.map_err(Failure::kind)?
         };
         Ok(Self {
@@ -214,7 +239,7 @@ pub(crate) fn address_to_gateway(headers: &mut HeaderMap, key: &RouteKey) {
     headers.insert(HOP, HeaderValue::from_static("1"));
 }
 
-async fn payload(method: &Method, body: Incoming, notes: &Notes, keep: usize) -> Result<Payload, Failure> {
+async fn payload(method: &Method, body: Inflow, notes: &Notes, keep: usize) -> Result<Payload, Failure> {
     let small = body.size_hint().exact().is_some_and(|size| size <= keep as u64);
     if small && idempotent(method) && !notes.expect_continue && notes.upgrade.is_none() {
         let whole = body.collect().await.map_err(|_| Failure::ClientBody)?;

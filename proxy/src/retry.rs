@@ -14,6 +14,7 @@ use std::time::Duration;
 use http::Method;
 
 use crate::failure::Kind;
+use crate::hygiene::Refused;
 
 /// Attempts that touch nothing and follow each other without a pause.
 pub(crate) const MAX_CHEAP: u32 = 4;
@@ -118,7 +119,8 @@ impl Failure {
     pub(crate) const fn kind(self) -> Kind {
         match self {
             Self::Refused | Self::ConnectTimeout | Self::NoLink | Self::Stale | Self::TurnedAway => Kind::ConnectFailed,
-            Self::Broken | Self::ClientBody => Kind::Broken,
+            Self::Broken => Kind::Broken,
+            Self::ClientBody => Kind::Request(Refused::Body),
             Self::LinkDead => Kind::LinkDead,
             Self::AttemptTimeout => Kind::Timeout,
             Self::Gateway { kind, .. } => kind,

@@ -7,6 +7,7 @@ use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
+use crate::admission::{Urgency, admits};
 use crate::attempt::{Held, Reply};
 use crate::body::{Finish, ResponseBody};
 use crate::client::{Busy, Visit};
@@ -14,7 +15,7 @@ use crate::door::{Door, Standing};
 use crate::exchange::{Lost, Scope, exchange};
 use crate::failure::{Asker, Kind, answer, is_grpc};
 use crate::hygiene::{SERVED_BY, clean_request, clean_response};
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Bounds, Outgoing};
 use crate::plan::Speech;
 use crate::retry::Counted;
 use crate::route::InFlight;
@@ -59,6 +60,8 @@ pub(crate) async fn serve(
     let under_way = UnderWay { _request: worker.budget.request(), _busy: Some(visit.busy(began)) };
     let gone = door.metrics.begin();
     let result = serve_admitted(worker, door, visit, request).await;
+    // What was ambiguous in one request may have hidden another: nothing more is read after it.
+    let refused = matches!(result, Err(Kind::Request(_)));
     let latency = began.elapsed();
     gone.answered();
     let mut response = match result {
@@ -72,10 +75,10 @@ pub(crate) async fn serve(
         }
         Err(kind) => {
             door.metrics.failed(kind, latency);
-            answer(kind, grpc, Asker::Client).map(ResponseBody::Own)
+            answer(kind, grpc, Asker::Client, worker.with_rng(|rng| rng.u32(..))).map(ResponseBody::Own)
         }
     };
-    let ends = worker.leaving() || door.standing(worker) != Standing::Open;
+    let ends = refused || worker.leaving() || door.standing(worker) != Standing::Open;
     if ends && version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -89,7 +92,8 @@ async fn serve_admitted(
     visit: &Rc<Visit>,
     request: Request<Incoming>,
 ) -> Result<(Reply, strait_catalog::ClusterId), Kind> {
-    if worker.budget.requests() as usize > worker.shared.limits.requests {
+    let urgency = Urgency::of(request.headers());
+    if !admits(worker.budget.requests(), worker.shared.limits.requests, urgency) {
         return Err(Kind::Overloaded);
     }
     let upgrade = request.headers().contains_key(header::UPGRADE).then(|| visit.may_leave_http());
@@ -104,7 +108,8 @@ async fn serve_admitted(
     if route.shed(worker.shared.now_ms()) {
         return Err(Kind::Overloaded);
     }
-    let bounds = (worker.shared.limits.replay_bytes, route.policy.request(&worker.shared.timeouts));
+    let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts);
+    let bounds = bounds.within(route.policy.request(&worker.shared.timeouts));
     let mut outgoing = Outgoing::read(head, body, notes, upgrade, h2c, bounds).await?;
     let (mut reply, cluster) =
         exchange(worker, &route, Scope::Anywhere, &mut outgoing).await.map_err(|lost: Lost| lost.kind)?;

@@ -67,3 +67,11 @@ pub(crate) fn tune_accepted(stream: &TcpStream) -> io::Result<()> {
     let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10));
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
+
+/// Breaks a connection whose peer has not taken a byte of what was sent to it for that long, alive or not.
+///
+/// # Errors
+/// As [`tune_accepted`].
+pub(crate) fn cut_when_unread(stream: &TcpStream, after: Duration) -> io::Result<()> {
+    SockRef::from(stream).set_tcp_user_timeout(Some(after))
+}

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::board::{Socket, Use};
-use crate::client::{self, Visits};
+use crate::client::{self, Crowd, Visits};
 use crate::door::Door;
 use crate::gateway::{self, Reports};
 use crate::handoff::{self, Doors, Given};
@@ -53,6 +53,7 @@ pub(crate) struct Worker {
     pub(crate) peers: Rc<Cell<u32>>,
     /// Raw and upgraded connections that cross clusters.
     pub(crate) tunnels: Rc<Cell<u32>>,
+    pub(crate) crowd: Crowd,
     /// Log lines about connections that make no sense.
     pub(crate) strangers: Quiet,
     server_tls: Arc<ServerConfig>,
@@ -78,6 +79,7 @@ impl Worker {
             visits: Visits::default(),
             peers: Rc::default(),
             tunnels: Rc::default(),
+            crowd: Crowd::default(),
             strangers: Quiet::new(Duration::from_secs(10)),
             server_tls: shared.identity.server_config(),
             names: RefCell::default(),

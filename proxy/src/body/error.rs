@@ -6,6 +6,9 @@ pub(crate) enum BodyError {
     /// The other side's body broke off.
     #[error(transparent)]
     Http(#[from] hyper::Error),
+    /// There was room for more of a client's body, and nothing came.
+    #[error("the client's body stopped coming")]
+    Stalled,
     /// The connection that a tunnel carries broke (RFC 9113 §8.5: `CONNECT_ERROR`).
     #[error("the connection that the tunnel carries broke")]
     Tunnel(#[source] h2::Error),

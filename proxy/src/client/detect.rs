@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::clock::HeadClock;
+use crate::socket::cut_when_unread;
 use crate::tunnel::Side;
 
 /// What every HTTP/2 client sends first (RFC 9113 §3.4).
@@ -113,6 +114,14 @@ pub(crate) struct ClientIo {
 }
 
 impl ClientIo {
+    /// Sets how long the client may leave unread what was sent to it.
+    ///
+    /// # Errors
+    /// What the kernel says: the client is gone already.
+    pub(crate) fn cut_when_unread(&self, after: Duration) -> io::Result<()> {
+        cut_when_unread(&self.tcp, after)
+    }
+
     /// The same, with bytes no longer taken for the start of a head: on HTTP/2 they may be a ping.
     pub(crate) fn without_clock(self) -> Self {
         Self { clock: None, ..self }

@@ -11,12 +11,13 @@ use strait_catalog::{Protocol, ServiceKey, Snapshot};
 use tokio::net::TcpStream;
 
 use super::{Peer, tunnel};
+use crate::admission::{Urgency, admits};
 use crate::attempt::{Opened, Reply};
 use crate::body::ResponseBody;
 use crate::exchange::{Lost, Scope, exchange};
 use crate::failure::{Asker, Kind, answer, is_grpc};
 use crate::hygiene::{self, HOP, LOAD, PORT, Refused, SERVICE, TUNNEL, TUNNEL_TCP, UPGRADE, VERSION, clean_request};
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Bounds, Outgoing};
 use crate::plan::{Speech, speech};
 use crate::relay::reach;
 use crate::retry::Counted;
@@ -58,7 +59,8 @@ pub(super) async fn serve(worker: &Rc<Worker>, peer: &Rc<Peer>, request: Request
     let load = report.and_then(|route| worker.reports.of(&route, worker.shared.now_ms()));
     let mut response = result.unwrap_or_else(|lost| {
         peer.metrics.failed(lost.kind);
-        answer(lost.kind, grpc, Asker::Proxy { touched: lost.touched }).map(ResponseBody::Own)
+        let random = worker.with_rng(|rng| rng.u32(..));
+        answer(lost.kind, grpc, Asker::Proxy { touched: lost.touched }, random).map(ResponseBody::Own)
     });
     if let Some(load) = load {
         response.headers_mut().insert(LOAD, load);
@@ -82,7 +84,8 @@ async fn admitted(
     let h2c = h2c || (is_grpc(&head.headers) && text(&head.headers, &VERSION) == Some("2"));
     let route = worker.with_routes(|table| table.get(&key).cloned()).ok_or_else(|| refuse(Kind::NoEndpoints))?;
     *report = Some(route.clone());
-    if worker.budget.requests() as usize > worker.shared.limits.requests || route.shed_inbound() {
+    let urgency = Urgency::of(&head.headers);
+    if !admits(worker.budget.requests(), worker.shared.limits.requests, urgency) || route.shed_inbound() {
         return Err(refuse(Kind::Overloaded));
     }
     if head.headers.contains_key(TUNNEL) {
@@ -109,7 +112,7 @@ async fn admitted(
             _ => Granted::Answered(reply),
         });
     }
-    let bounds = (worker.shared.limits.replay_bytes, worker.shared.timeouts.request);
+    let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts);
     let mut outgoing = Outgoing::read(head, body, notes, None, h2c, bounds).await.map_err(refuse)?;
     exchange(worker, &route, Scope::Local, &mut outgoing).await.map(|(reply, _)| Granted::Answered(reply))
 }

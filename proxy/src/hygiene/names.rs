@@ -13,6 +13,9 @@ pub(super) const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 pub(super) const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 /// `HTTP2-Settings`, of the obsolete h2c upgrade.
 pub(super) const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+/// Servers behind CGI and its heirs read `_` as `-`: to them these say where a body ends.
+pub(super) const FRAMING_TWINS: [HeaderName; 2] =
+    [HeaderName::from_static("content_length"), HeaderName::from_static("transfer_encoding")];
 /// `X-Forwarded-For`.
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 

@@ -121,6 +121,20 @@ fn connection_may_not_name_what_the_pod_relies_on() {
 }
 
 #[test]
+fn fields_that_look_like_framing_are_refused() {
+    for name in ["content_length", "Transfer_Encoding"] {
+        assert_eq!(clean(&[("host", "a"), (name, "1")]).err(), Some(Refused::FramingTwin), "{name}");
+    }
+    assert!(clean(&[("host", "a"), ("x_content_length", "1")]).is_ok());
+    assert!(clean(&[("host", "a"), ("transfer-encoding", "Chunked")]).is_ok());
+    for coding in ["gzip, chunked", "chunked, chunked", ", chunked", "identity", "xchunked", ""] {
+        assert_eq!(clean(&[("host", "a"), ("transfer-encoding", coding)]).err(), Some(Refused::Coding), "{coding:?}");
+    }
+    let twice = [("host", "a"), ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
+    assert_eq!(clean(&twice).err(), Some(Refused::Coding));
+}
+
+#[test]
 fn who_sent_it_is_appended() {
     let trace = Trace::new("::ffff:10.1.2.3".parse().unwrap(), "us-west");
     let mut head = head("GET", "/", Version::HTTP_11, &[("via", "1.0 edge"), ("x-forwarded-for", "9.9.9.9")]);

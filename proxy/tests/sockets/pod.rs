@@ -103,6 +103,10 @@ async fn answer(name: &str, mut request: Request<Incoming>) -> Response<Body> {
             tokio::time::sleep(Duration::from_millis(ms)).await;
             Response::new(text(name.to_owned()))
         }
+        "/bytes" => {
+            let count = request.uri().query().unwrap().parse().unwrap();
+            Response::new(text("x".repeat(count)))
+        }
         "/echo" => Response::new(request.into_body().boxed()),
         "/head" => {
             let head: String =
@@ -147,6 +151,8 @@ async fn answer(name: &str, mut request: Request<Incoming>) -> Response<Body> {
             let status: u16 = path["/status/".len()..].parse().unwrap();
             Response::builder().status(status).body(text(name.to_owned())).unwrap()
         }
+        // HTTP/2 has nobody who takes a body off an answer to HEAD.
+        _ if request.method() == http::Method::HEAD => Response::new(text(String::new())),
         _ => {
             // Reads what came, so that the connection can be kept.
             let _ = request.into_body().collect().await;

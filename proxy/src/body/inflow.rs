@@ -1,0 +1,99 @@
+//! A client's body as it comes in, given up when it stops coming.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use super::BodyError;
+
+/// How long something may not move. The time runs only while it is waited for, and costs a timer only then.
+#[derive(Debug)]
+struct Stall {
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
+}
+
+impl Stall {
+    const fn new(limit: Duration) -> Self {
+        Self { limit, timer: None, waiting: false }
+    }
+
+    const fn moved(&mut self) {
+        self.waiting = false;
+    }
+
+    /// Ready when it has been waited for the whole limit.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let limit = self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        if !self.waiting {
+            timer.as_mut().reset(Instant::now() + limit);
+            self.waiting = true;
+        }
+        timer.as_mut().poll(cx)
+    }
+}
+
+/// A client's body with its patience. A pod that reads slowly does not use it up: then nothing is asked of the client.
+#[derive(Debug)]
+pub(crate) struct Inflow {
+    body: Incoming,
+    stall: Option<Stall>,
+}
+
+impl Inflow {
+    /// `stall`: how long it may be silent while it is read; `None` for ever.
+    pub(crate) fn new(body: Incoming, stall: Option<Duration>) -> Self {
+        Self { body, stall: stall.map(Stall::new) }
+    }
+}
+
+impl Body for Inflow {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        let Some(stall) = &mut this.stall else { return polled.map_err(BodyError::Http) };
+        if polled.is_pending() {
+            return stall.poll_over(cx).map(|()| Some(Err(BodyError::Stalled)));
+        }
+        stall.moved();
+        polled.map_err(BodyError::Http)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_silence_has_the_whole_limit_and_time_between_is_free() {
+        let limit = Duration::from_secs(60);
+        let mut stall = Stall::new(limit);
+        for _ in 0..3 {
+            assert!(std::future::poll_fn(|cx| Poll::Ready(stall.poll_over(cx))).await.is_pending());
+            tokio::time::sleep(Duration::from_secs(59)).await;
+            stall.moved();
+            tokio::time::sleep(Duration::from_secs(600)).await;
+        }
+        let began = Instant::now();
+        std::future::poll_fn(|cx| stall.poll_over(cx)).await;
+        assert_eq!(began.elapsed(), limit);
+    }
+}

@@ -1,0 +1,266 @@
+//! Frames of HTTP/2 that only cost: counted as they are read, so that a flood of them ends its connection.
+//!
+//! h2 bounds what a peer can make it keep: CONTINUATION, streams reset before they are looked at, streams that it has to
+//! reset itself, empty DATA. It does not bound what a peer can make it *do*: PING, SETTINGS and PRIORITY are answered or
+//! read for ever, and each pair of HEADERS and RST_STREAM begins and abandons a request. Here such frames are paid from
+//! an allowance that time and the bytes sent to the peer refill: who receives much also acknowledges much.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hyper::server::conn::http2::Builder;
+use metrics::Counter;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::exec::LocalExec;
+
+/// How many frames that only cost may be sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// At once.
+    burst: u64,
+    /// In a second, for as long as the peer likes.
+    a_second: u64,
+}
+
+/// One client.
+pub(crate) const CLIENT: Terms = Terms { burst: 10_000, a_second: 1_000 };
+/// Another cluster's daemon, which passes on what all its clients give up.
+pub(crate) const PEER: Terms = Terms { burst: 40_000, a_second: 4_000 };
+/// Bytes sent to the peer that allow it one more.
+const BYTES_EACH: u64 = 4_096;
+/// What a stream given up costs: a request was begun for it.
+const RESET: u64 = 2;
+/// What comes before the first frame (RFC 9113 §3.4).
+const PREFACE: usize = 24;
+const HEADER: usize = 9;
+
+/// Streams that a peer reset before they were looked at, on one connection at a time.
+const UNSEEN_RESETS: usize = 20;
+/// Streams that broke the protocol and were reset from here, on one connection in all.
+const BAD_STREAMS: usize = 128;
+
+/// Sets what h2 itself bounds, whatever its defaults are.
+pub(crate) fn bound(builder: &mut Builder<LocalExec>, streams: u32, head_bytes: usize) -> &mut Builder<LocalExec> {
+    builder
+        .max_concurrent_streams(streams)
+        .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(UNSEEN_RESETS)
+        .max_local_error_reset_streams(BAD_STREAMS)
+}
+
+/// What a peer has left.
+#[derive(Debug)]
+struct Allowance {
+    terms: Terms,
+    left: u64,
+    since: Instant,
+    sent: u64,
+}
+
+impl Allowance {
+    const fn new(terms: Terms, now: Instant) -> Self {
+        Self { terms, left: terms.burst, since: now, sent: 0 }
+    }
+
+    /// Takes the price of a frame; false when there is not enough left.
+    fn pay(&mut self, price: u64, now: Instant) -> bool {
+        if self.left < price {
+            self.refill(now);
+        }
+        match self.left.checked_sub(price) {
+            Some(left) => {
+                self.left = left;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let passed = u64::try_from(now.saturating_duration_since(self.since).as_millis()).unwrap_or(u64::MAX);
+        let by_time = passed.saturating_mul(self.terms.a_second) / 1_000;
+        // What is too little for one is kept for later.
+        if by_time > 0 {
+            self.since += Duration::from_millis(by_time.saturating_mul(1_000) / self.terms.a_second);
+        }
+        let by_bytes = self.sent / BYTES_EACH;
+        self.sent %= BYTES_EACH;
+        self.left = self.left.saturating_add(by_time).saturating_add(by_bytes).min(self.terms.burst);
+    }
+}
+
+/// What a frame costs, by its header: nothing when it carries a request forward.
+fn price(kind: u8, flags: u8, length: usize) -> u64 {
+    const END_STREAM: u8 = 0x1;
+    match kind {
+        // DATA, with something in it or at its end, and HEADERS.
+        0 if length > 0 || flags & END_STREAM != 0 => 0,
+        1 => 0,
+        3 => RESET,
+        _ => 1,
+    }
+}
+
+/// Where in the stream of frames the next byte stands.
+#[derive(Debug)]
+struct Reader {
+    /// Bytes of the preface or of a payload that are passed over.
+    skip: usize,
+    header: [u8; HEADER],
+    have: usize,
+}
+
+impl Reader {
+    const fn new() -> Self {
+        Self { skip: PREFACE, header: [0; HEADER], have: 0 }
+    }
+
+    /// Goes on over `bytes`, calling `frame` with each header's (type, flags, length).
+    fn read(&mut self, mut bytes: &[u8], mut frame: impl FnMut(u8, u8, usize)) {
+        while !bytes.is_empty() {
+            if self.skip > 0 {
+                let count = self.skip.min(bytes.len());
+                self.skip -= count;
+                bytes = &bytes[count..];
+                continue;
+            }
+            let count = (HEADER - self.have).min(bytes.len());
+            self.header[self.have..self.have + count].copy_from_slice(&bytes[..count]);
+            self.have += count;
+            bytes = &bytes[count..];
+            if self.have == HEADER {
+                let [a, b, c, kind, flags, ..] = self.header;
+                let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+                frame(kind, flags, length);
+                (self.have, self.skip) = (0, length);
+            }
+        }
+    }
+}
+
+/// A connection that speaks HTTP/2 and is cut when its peer sends more than [`Allowance`] has.
+#[derive(Debug)]
+pub(crate) struct Priced<S> {
+    io: S,
+    reader: Reader,
+    allowance: Allowance,
+    cut: Counter,
+}
+
+impl<S> Priced<S> {
+    /// From before the preface on. `cut` counts connections that were cut.
+    pub(crate) fn new(io: S, terms: Terms, cut: Counter) -> Self {
+        Self { io, reader: Reader::new(), allowance: Allowance::new(terms, Instant::now()), cut }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Priced<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut this.io).poll_read(cx, buf);
+        let mut total: u64 = 0;
+        this.reader.read(&buf.filled()[before..], |kind, flags, length| total += price(kind, flags, length));
+        if total > 0 && !this.allowance.pay(total, Instant::now()) {
+            this.cut.increment(1);
+            return Poll::Ready(Err(io::Error::other("more control frames than requests need")));
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Priced<S> {
+    fn note(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = &polled {
+            self.allowance.sent = self.allowance.sent.saturating_add(*count as u64);
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Priced<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.io).poll_write(cx, buf);
+        this.note(polled)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
+        this.note(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_told_apart_however_they_are_cut() {
+        let mut stream = vec![0; PREFACE];
+        stream.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        stream.extend([0, 0, 3, 0, 1, 0, 0, 0, 1, 7, 7, 7]);
+        stream.extend([0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 8]);
+        for step in 1..stream.len() {
+            let (mut reader, mut seen) = (Reader::new(), Vec::new());
+            for part in stream.chunks(step) {
+                reader.read(part, |kind, flags, length| seen.push((kind, flags, length)));
+            }
+            assert_eq!(seen, [(4, 0, 0), (0, 1, 3), (3, 0, 4)], "{step} bytes at a time");
+        }
+    }
+
+    #[test]
+    fn what_carries_a_request_forward_is_free() {
+        for (what, kind, flags, length, expected) in [
+            ("data", 0, 0, 1, 0),
+            ("empty data", 0, 0, 0, 1),
+            ("the end of a body", 0, 1, 0, 0),
+            ("headers", 1, 4, 40, 0),
+            ("priority", 2, 0, 5, 1),
+            ("reset", 3, 0, 4, RESET),
+            ("settings", 4, 0, 0, 1),
+            ("ping", 6, 0, 8, 1),
+            ("window update", 8, 0, 4, 1),
+            ("continuation", 9, 0, 16_384, 1),
+            ("unknown", 0xfa, 0, 9, 1),
+        ] {
+            assert_eq!(price(kind, flags, length), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn time_and_bytes_sent_allow_more() {
+        let start = Instant::now();
+        let mut allowance = Allowance::new(CLIENT, start);
+        assert!(allowance.pay(CLIENT.burst, start));
+        assert!(!allowance.pay(1, start));
+        let later = start + Duration::from_millis(500);
+        assert!(allowance.pay(CLIENT.a_second / 2, later) && !allowance.pay(1, later));
+        allowance.sent = 3 * BYTES_EACH + 1;
+        assert!(allowance.pay(3, later) && !allowance.pay(1, later), "a window update for each few kilobytes is fair");
+        assert_eq!(allowance.sent, 1);
+        assert!(!allowance.pay(CLIENT.burst + 1, start + Duration::from_secs(3_600)), "what is saved has a ceiling");
+        assert!(allowance.pay(CLIENT.burst, start + Duration::from_secs(3_600)));
+    }
+}

@@ -1,0 +1,163 @@
+//! Ceilings and clocks: slow bodies, slow readers, too many connections, too many requests.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use http::Request;
+use http_body_util::Full;
+use strait_proxy::ProxyConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::client::{get, once};
+use crate::pod::Pod;
+use crate::site::{Site, until};
+
+/// Longer than anything here takes.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A service with one pod behind a proxy of one worker, so that its ceilings are the proxy's.
+async fn site(edit: impl FnOnce(&mut ProxyConfig)) -> (Site, Pod) {
+    let mut site = Site::new("us-west");
+    site.export();
+    site.slice(1);
+    site.import("http");
+    let pod = Pod::start(site.pod(0), "pod-0").await;
+    site.start_with(|config| {
+        config.workers = NonZeroUsize::new(1);
+        edit(config);
+    })
+    .await;
+    (site, pod)
+}
+
+/// Reads until `end` has come, or the end of the connection. True when it came.
+async fn hears(tcp: &mut TcpStream, end: &str) -> bool {
+    let (mut heard, mut part) = (Vec::<u8>::new(), [0; 4096]);
+    while !heard.windows(end.len()).any(|w| w == end.as_bytes()) {
+        match tokio::time::timeout(LIMIT, tcp.read(&mut part)).await.expect("an answer or an end") {
+            Ok(count @ 1..) => heard.extend(&part[..count]),
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// An upload whose answer has begun, and which then stops.
+async fn stalled(site: &Site, content: &str) -> TcpStream {
+    let mut tcp = TcpStream::connect(site.door()).await.unwrap();
+    let head =
+        format!("POST /echo HTTP/1.1\r\nhost: m\r\ncontent-type: {content}\r\ntransfer-encoding: chunked\r\n\r\n");
+    tcp.write_all(format!("{head}5\r\nhello\r\n").as_bytes()).await.unwrap();
+    assert!(hears(&mut tcp, "hello").await);
+    tcp
+}
+
+#[tokio::test]
+async fn a_body_that_stops_coming_is_given_up() {
+    let limit = Duration::from_millis(200);
+    let (site, _pod) = site(|config| config.timeouts.body = limit).await;
+    let mut tcp = stalled(&site, "text/plain").await;
+    assert!(!hears(&mut tcp, "0\r\n\r\n").await, "it ends, and not as if it were whole");
+    // Streams of gRPC may be silent for as long as they like.
+    let mut stream = stalled(&site, "application/grpc").await;
+    tokio::time::sleep(limit * 4).await;
+    stream.write_all(b"5\r\nagain\r\n0\r\n\r\n").await.unwrap();
+    assert!(hears(&mut stream, "again").await);
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_cut() {
+    let (site, _pod) = site(|config| config.timeouts.unread = Duration::from_millis(500)).await;
+    let in_flight = || site.proxy().view().services[0].clusters[0].in_flight;
+    let mut lazy = TcpStream::connect(site.door()).await.unwrap();
+    lazy.write_all(b"GET /bytes?100000000 HTTP/1.1\r\nhost: m\r\n\r\n").await.unwrap();
+    until("the answer has begun", || in_flight() == 1).await;
+    until("nothing is held for it", || in_flight() == 0).await;
+    assert_eq!(once(site.door(), get("/")).await.unwrap().status, 200);
+    drop(lazy);
+    site.stop().await;
+}
+
+/// True when the proxy answers on a connection of its own, which is kept.
+async fn lets_in(site: &Site, kept: &mut Vec<TcpStream>) -> bool {
+    let mut tcp = TcpStream::connect(site.door()).await.unwrap();
+    // One that is turned away is closed, before or after this is written.
+    let _ = tcp.write_all(b"GET / HTTP/1.1\r\nhost: m\r\n\r\n").await;
+    let answered = hears(&mut tcp, "pod-0").await;
+    if answered {
+        kept.push(tcp);
+    }
+    answered
+}
+
+#[tokio::test]
+async fn connections_are_capped_for_each_client_and_for_all() {
+    type Edit = fn(&mut ProxyConfig);
+    let edits: [Edit; 2] =
+        [|config| config.limits.connections_per_client = 2, |config| config.limits.client_connections = 2];
+    for edit in edits {
+        let (site, _pod) = site(edit).await;
+        let mut kept = Vec::new();
+        assert!(lets_in(&site, &mut kept).await && lets_in(&site, &mut kept).await);
+        assert!(!lets_in(&site, &mut kept).await, "a third is turned away");
+        kept.pop();
+        let begun = tokio::time::Instant::now();
+        while !lets_in(&site, &mut kept).await {
+            assert!(begun.elapsed() < LIMIT, "a place that is free again is given again");
+        }
+        site.stop().await;
+    }
+}
+
+fn urgent(priority: &str, content: &str) -> Request<Full<bytes::Bytes>> {
+    let mut request = get("/");
+    request.headers_mut().insert("priority", priority.parse().unwrap());
+    request.headers_mut().insert("content-type", content.parse().unwrap());
+    request
+}
+
+#[tokio::test]
+async fn near_the_ceiling_the_least_urgent_are_shed_first() {
+    let (site, pod) = site(|config| config.limits.requests = 20).await;
+    let door = site.door();
+    // 65 % of 20 requests under way: there is room for the usual and the urgent, and none for the least urgent.
+    let mut slow = Vec::new();
+    for _ in 0..13 {
+        slow.push(begin_slow(&site, 3).await);
+    }
+    until("the slow ones are under way", || pod.count() == 13).await;
+    let shed = once(door, urgent("u=7", "text/plain")).await.unwrap();
+    assert_eq!((shed.status.as_u16(), shed.headers["x-strait-error"].as_bytes()), (503, &b"overloaded"[..]));
+    let wait: u32 = shed.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=4).contains(&wait), "{wait}");
+    let shed = once(door, urgent("u=7", "application/grpc")).await.unwrap();
+    assert_eq!((shed.status.as_u16(), shed.headers["grpc-status"].as_bytes()), (200, &b"14"[..]));
+    let wait: u32 = shed.headers["grpc-retry-pushback-ms"].to_str().unwrap().parse().unwrap();
+    assert!((1_000..=4_000).contains(&wait), "{wait}");
+    for priority in ["u=3", "u=0", "nonsense"] {
+        assert_eq!(once(door, urgent(priority, "text/plain")).await.unwrap().status, 200, "{priority}");
+    }
+    assert_eq!(pod.count(), 16, "what was shed reached no pod");
+    // To the ceiling itself: only the most urgent find room, and nobody beyond it.
+    for _ in 13..19 {
+        slow.push(begin_slow(&site, 0).await);
+    }
+    until("all are under way", || pod.count() == 22).await;
+    assert_eq!(once(door, urgent("u=3", "text/plain")).await.unwrap().status, 503);
+    assert_eq!(once(door, urgent("u=0", "text/plain")).await.unwrap().status, 200);
+    slow.push(begin_slow(&site, 0).await);
+    until("it is full", || pod.count() == 24).await;
+    assert_eq!(once(door, urgent("u=0", "text/plain")).await.unwrap().status, 503);
+    drop(slow);
+    site.stop().await;
+}
+
+/// A request that stays under way until it is dropped.
+async fn begin_slow(site: &Site, urgency: u8) -> TcpStream {
+    let mut tcp = TcpStream::connect(site.door()).await.unwrap();
+    let request = format!("GET /slow?3600000 HTTP/1.1\r\nhost: m\r\npriority: u={urgency}\r\n\r\n");
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    tcp
+}
