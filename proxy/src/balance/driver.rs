@@ -65,6 +65,7 @@ struct Service {
     settled: bool,
     steady: bool,
     panicked: bool,
+    limited: bool,
 }
 
 impl Balancer {
@@ -208,7 +209,8 @@ impl Service {
             ready: f64::from(route.local().map_or(0, |local| local.ready)),
         };
         let limit = self.overload.step(now_ms, flow);
-        if limit.is_some() != (route.room.load(Ordering::Relaxed) != u32::MAX) {
+        if limit.is_some() != self.limited {
+            self.limited = limit.is_some();
             let (service, port) = (&route.key.service, route.key.port);
             match limit {
                 Some(limit) => {
