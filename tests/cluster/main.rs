@@ -11,6 +11,7 @@
 mod bounds;
 mod checks;
 mod clients;
+mod database;
 mod evidence;
 mod faults;
 mod kill;

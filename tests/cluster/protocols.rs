@@ -96,6 +96,12 @@ pub fn grpc(world: &mut World) -> Result<()> {
     all(world, &[HTTP, H2C].map(|t| format!("grpc --count {count} --timeout 3m --target {t}")))
 }
 
+/// A WebSocket, text by text, for as long as the count takes.
+pub fn websocket(world: &mut World) -> Result<()> {
+    let count = if world.full { 500 } else { 50 };
+    all(world, &[format!("websocket --count {count} --timeout 3m --target {HTTP}")])
+}
+
 /// Events arrive as they are made; for longer than a request may wait for its answer, in a full run.
 pub fn events(world: &mut World) -> Result<()> {
     let count = if world.full { 400 } else { 50 };

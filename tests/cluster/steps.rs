@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::world::World;
-use crate::{checks, faults, protocols, setup, undo};
+use crate::{checks, database, faults, protocols, setup, undo};
 
 /// What a step is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub fn all(full: bool) -> Vec<Step> {
         proof("grpc", protocols::grpc),
         proof("events", protocols::events),
         proof("bodies", protocols::bodies),
+        proof("websocket", protocols::websocket),
+        proof("psql", database::psql),
         proof("steady", faults::pods::steady),
         proof("pods-killed", faults::pods::killed),
         proof("scale-to-zero", faults::pods::scale_to_zero),
