@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use strait_catalog::ClusterId;
 use tokio::runtime::{Builder, LocalOptions, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::balance::{Balancer, ServiceStatus};
+use crate::balance::{Balancer, Checking, ServiceStatus};
 use crate::board::{Bound, ListenerView};
+use crate::checks;
 use crate::config::ProxyConfig;
 use crate::health::Registry;
 use crate::links::routed;
@@ -69,13 +70,18 @@ impl Proxy {
         let balancer = Balancer::new(config.published.clone(), registry.clone(), clock)
             .returning_within(config.timeouts.failback_ramp)
             .choosing(Box::new(move |gateways| routed(gateways, most, seed)));
+        let (ask, asked) = mpsc::channel(checks::QUEUE);
+        let balancer = match config.timeouts.check_idle {
+            Some(idle) => balancer.checking(Checking::new(ask, idle)),
+            None => balancer,
+        };
         let shared = Arc::new(Shared::new(config, workers, seed, registry, balancer.table()));
         let proxy = Self { shared: shared.clone(), control: CancellationToken::new(), threads: Mutex::default() };
 
         let (runtime, stop, seen) = (make_runtime()?, proxy.control.clone(), shared.clone());
         proxy.spawn("proxy-control", move || {
             runtime.block_on(async {
-                tokio::join!(balancer.run(stop.clone()), report(&seen, &stop));
+                tokio::join!(balancer.run(stop.clone()), report(&seen, &stop), checks::check(&seen, asked, &stop));
             });
         })?;
         for index in 0..workers {
