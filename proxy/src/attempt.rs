@@ -11,7 +11,7 @@ use hyper::client::conn::http1::SendRequest;
 use crate::balance::{Choice, TargetRef};
 use crate::body::RequestBody;
 use crate::failure::Kind;
-use crate::health::{Outcome, State, Target};
+use crate::health::{ENDPOINT_LOAD_METRICS, Outcome, Report, State, Target, grpc_outcome, is_grpc_answer};
 use crate::hygiene::{ERROR, LOAD, REACHED, UPGRADE};
 use crate::links::Seat;
 use crate::outgoing::Outgoing;
@@ -24,6 +24,9 @@ use crate::worker::Worker;
 mod open;
 
 pub(crate) use open::{Opened, Stream, open};
+
+/// An attempt that was dropped sooner than this, and sooner than usual, says nothing of its target.
+const SOON: Duration = Duration::from_millis(250);
 
 /// The connection an answer comes over, kept until its body has ended.
 pub(crate) enum Held {
@@ -47,6 +50,8 @@ struct Try<'w> {
     worker: &'w Worker,
     flight: Option<InFlight>,
     began: Instant,
+    /// It joined another attempt that was silent.
+    beside: bool,
 }
 
 impl Try<'_> {
@@ -59,6 +64,28 @@ impl Try<'_> {
         let flight = self.flight.take().expect("taken only when the attempt is over");
         flight.record(outcome, self.worker.shared.now_ms());
         flight
+    }
+
+    /// What a pod reports of its load, if that is asked for.
+    fn note_report(&self, headers: &HeaderMap) {
+        let shared = &self.worker.shared;
+        if shared.orca
+            && let Some(value) = headers.get(ENDPOINT_LOAD_METRICS)
+            && let Some(weight) = value.to_str().ok().and_then(Report::parse).and_then(Report::weight)
+        {
+            self.flight().slot().note_reported(weight, shared.now_ms());
+        }
+    }
+
+    /// The head of an answer over HTTP/2 came: a gRPC call tells its outcome with its trailers.
+    fn answered_h2(mut self, response: &Response<Incoming>) -> InFlight {
+        let latency = self.began.elapsed();
+        let Some(outcome) = h2_outcome(response.status(), response.headers(), latency) else {
+            let mut flight = self.flight.take().expect("taken only when the attempt is over");
+            flight.begun(latency, self.worker.shared.now_ms());
+            return flight;
+        };
+        self.answered(outcome)
     }
 
     /// The attempt failed; what concerns only the connection's age says nothing of the target.
@@ -91,7 +118,11 @@ impl Try<'_> {
 
 impl Drop for Try<'_> {
     fn drop(&mut self) {
-        if let Some(flight) = self.flight.take() {
+        let Some(flight) = self.flight.take() else { return };
+        let usual = flight.usual().unwrap_or(SOON);
+        // Who leaves at once has not waited for an answer; a hedge is dropped because another answered.
+        let patience = if self.beside { usual.max(SOON) } else { usual.min(SOON) };
+        if self.began.elapsed() >= patience {
             self.note(&flight, Outcome::Abandoned);
         }
     }
@@ -105,10 +136,10 @@ pub(crate) async fn attempt(
     worker: &Rc<Worker>,
     key: &RouteKey,
     choice: &Choice<'_>,
-    request: &mut Outgoing,
+    request: &Outgoing,
     touched: &mut bool,
 ) -> Result<Reply, Failure> {
-    let begun = Try { worker, flight: Some(choice.begin()), began: Instant::now() };
+    let begun = Try { worker, flight: Some(choice.begin()), began: Instant::now(), beside: choice.beside };
     match choice.target {
         TargetRef::Pod(address) if request.h2c => to_h2c_pod(worker, begun, address, request, touched).await,
         TargetRef::Pod(address) => {
@@ -130,7 +161,7 @@ async fn to_pod(
     worker: &Rc<Worker>,
     begun: Try<'_>,
     key: PodKey,
-    request: &mut Outgoing,
+    request: &Outgoing,
     touched: &mut bool,
 ) -> Result<Reply, Failure> {
     let mut connection = worker.pods.connection(key).await;
@@ -146,6 +177,7 @@ async fn to_pod(
         let mut error = match sender.try_send_request(request.for_pod()).await {
             Ok(response) => {
                 *touched = true;
+                begun.note_report(response.headers());
                 let outcome = outcome(response.status(), response.headers(), begun.began.elapsed());
                 let flight = begun.answered(outcome);
                 return Ok(Reply { response, flight, held: Held::Pod(key, sender) });
@@ -181,7 +213,7 @@ async fn to_h2c_pod(
     worker: &Rc<Worker>,
     begun: Try<'_>,
     address: SocketAddr,
-    request: &mut Outgoing,
+    request: &Outgoing,
     touched: &mut bool,
 ) -> Result<Reply, Failure> {
     let seat = match worker.h2c.seat(address, &worker.shared.timeouts).await {
@@ -199,8 +231,8 @@ async fn to_h2c_pod(
     let mut error = match seat.line().sender().try_send_request(message).await {
         Ok(response) => {
             *touched = true;
-            let outcome = outcome(response.status(), response.headers(), begun.began.elapsed());
-            let flight = begun.answered(outcome);
+            begun.note_report(response.headers());
+            let flight = begun.answered_h2(&response);
             return Ok(Reply { response, flight, held: Held::Stream(seat) });
         }
         Err(error) => error,
@@ -222,7 +254,7 @@ async fn through_gateway(
     begun: Try<'_>,
     seat: Seat,
     key: &RouteKey,
-    request: &mut Outgoing,
+    request: &Outgoing,
     touched: &mut bool,
 ) -> Result<Reply, Failure> {
     let (mut flow, mut crossing) = (None, None);
@@ -276,7 +308,7 @@ fn judge(
     }
     let Some(word) = response.headers().get(ERROR) else {
         *touched = true;
-        let flight = begun.answered(outcome(response.status(), response.headers(), latency));
+        let flight = begun.answered_h2(&response);
         let held = match (crossing, response.headers_mut().remove(UPGRADE)) {
             (Some((give, counted)), Some(protocol)) => {
                 *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -343,10 +375,38 @@ fn outcome(status: StatusCode, headers: &HeaderMap, latency: Duration) -> Outcom
     if status.is_server_error() { Outcome::ServerError } else { Outcome::Success { latency } }
 }
 
+/// The same of an answer over HTTP/2; `None` when its trailers will tell.
+fn h2_outcome(status: StatusCode, headers: &HeaderMap, latency: Duration) -> Option<Outcome> {
+    if status == StatusCode::OK && is_grpc_answer(headers) {
+        return grpc_outcome(headers, latency);
+    }
+    Some(outcome(status, headers, latency))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_grpc_answer_tells_with_its_trailers_unless_its_head_does() {
+        let latency = Duration::from_millis(3);
+        let of = |status: u16, content_type: &str, grpc_status: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
+            if let Some(status) = grpc_status {
+                headers.insert("grpc-status", status.parse().unwrap());
+            }
+            h2_outcome(StatusCode::from_u16(status).unwrap(), &headers, latency)
+        };
+        let success = Some(Outcome::Success { latency });
+        assert_eq!(of(200, "application/grpc", None), None);
+        assert_eq!(of(200, "application/grpc", Some("0")), success);
+        assert_eq!(of(200, "application/grpc", Some("14")), Some(Outcome::ServerError));
+        assert_eq!(of(502, "application/grpc", None), Some(Outcome::ServerError));
+        assert_eq!(of(200, "application/json", None), success);
+        assert_eq!(of(200, "application/grpc-web", None), success);
+    }
 
     #[test]
     fn answers_tell_health() {

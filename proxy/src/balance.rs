@@ -15,6 +15,7 @@
 mod alias;
 mod attempted;
 mod capacity;
+mod checking;
 mod driver;
 mod failback;
 mod latency;
@@ -27,11 +28,13 @@ mod settings;
 mod spill;
 mod split;
 mod status;
+mod usual;
 
 pub use alias::AliasTable;
 pub use attempted::Attempted;
+pub(crate) use checking::{Check, Checking};
 pub use driver::Balancer;
-pub use pick::{Choice, TargetRef, pick, pick_local_only};
+pub use pick::{Choice, TargetRef, pick, pick_beside, pick_local_only};
 #[doc(hidden)]
 pub use sample::sample_route;
 pub use settings::{Ranking, Settings};

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -72,6 +73,12 @@ impl Body for RequestBody {
 pub(crate) trait Finish {
     /// The body ended: `whole` when its last byte was passed on, else it broke or was dropped.
     fn finish(self, whole: bool);
+
+    /// The trailers came; the end follows.
+    fn trailers(&mut self, _trailers: &HeaderMap) {}
+
+    /// The body broke off; the end follows.
+    fn broke(&mut self) {}
 }
 
 /// A response's body on its way to the client.
@@ -124,6 +131,13 @@ impl<F: Finish> Passed<F> {
             None => ready!(Pin::new(&mut self.rest).poll_frame(cx)),
             first => first,
         };
+        if let Some(finish) = self.finish.as_mut() {
+            match &frame {
+                Some(Ok(frame)) => frame.trailers_ref().into_iter().for_each(|t| finish.trailers(t)),
+                Some(Err(_)) => finish.broke(),
+                None => {}
+            }
+        }
         let ended = match &frame {
             None => Some(true),
             Some(Err(_)) => Some(false),

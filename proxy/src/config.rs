@@ -31,6 +31,9 @@ pub struct ProxyConfig {
     pub workers: Option<NonZeroUsize>,
     /// Takes over sync sessions.
     pub on_sync: OnSync,
+    /// Whether pods' reports of their own load (`endpoint-load-metrics`) shift requests between them; off. The field
+    /// is passed on to the client either way.
+    pub orca: bool,
     /// Durations.
     pub timeouts: Timeouts,
     /// Ceilings.
@@ -48,6 +51,7 @@ impl ProxyConfig {
             gateways: Vec::new(),
             workers: None,
             on_sync,
+            orca: false,
             timeouts: Timeouts::default(),
             limits: Limits::default(),
         }
@@ -66,6 +70,10 @@ pub struct Timeouts {
     pub hold: Duration,
     /// A TCP connection to a pod of this cluster; 250 ms. A crashed node is a black hole.
     pub connect_pod: Duration,
+    /// How long nothing may be heard of a pod whose service is asked, before a connection is made to see whether it is
+    /// there; 5 s. Pods that could not be reached are checked too, instead of by a client's request. `None` leaves all of
+    /// that to requests.
+    pub check_idle: Option<Duration>,
     /// A client's request head, from its first byte; 10 s.
     pub head: Duration,
     /// How long a client is waited for on a port that does not say what it speaks; 2 s. Who has said nothing by then
@@ -107,6 +115,7 @@ impl Default for Timeouts {
             attempt: None,
             hold: Duration::from_secs(1),
             connect_pod: Duration::from_millis(250),
+            check_idle: Some(Duration::from_secs(5)),
             head: Duration::from_secs(10),
             detect: Duration::from_secs(2),
             body: Duration::from_secs(60),

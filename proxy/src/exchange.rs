@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::attempt::{Reply, attempt};
+mod hedge;
+
+use crate::attempt::Reply;
 use crate::balance::{Attempted, Choice, pick, pick_local_only};
+use crate::deadline::worth_beginning;
 use crate::failure::Kind;
 use crate::outgoing::Outgoing;
 use crate::policy::ServicePolicy;
 use crate::retry::{Counted, Failure, Next, Tally, next};
 use crate::route::ServiceRoute;
 use crate::worker::Worker;
+use hedge::{Ground, Missed, Past};
 
 /// Pause, ±50 %, before each further attempt of a request that is held, or for which everything was tried.
 const PAUSE: Duration = Duration::from_millis(60);
@@ -50,14 +54,15 @@ pub(crate) async fn exchange(
     worker: &Rc<Worker>,
     route: &ServiceRoute,
     scope: Scope,
-    request: &mut Outgoing,
+    request: &Outgoing,
 ) -> Result<(Reply, strait_catalog::ClusterId), Lost> {
     let timeouts = &worker.shared.timeouts;
     let policy = policy(route, scope);
     let (whole, each, allowance) = (policy.request(timeouts), policy.attempt(timeouts), policy.allowance());
-    let deadline = Instant::now() + whole;
+    let deadline = request.deadline.at();
+    let mut now = request.deadline.began();
     let mut tried = Attempted::none();
-    let mut tally = Tally::default();
+    let mut tally = Tally { sent: sent_before(scope, request.repeated(), allowance.sent), cheap: 0 };
     let mut held_since: Option<Instant> = None;
     let mut waiting_since: Option<Instant> = None;
     let mut lost = Lost { kind: Kind::NoEndpoints, touched: false };
@@ -81,21 +86,26 @@ pub(crate) async fn exchange(
         if choice.repeated && !hold && !pause(&mut held_since, timeouts.hold).await {
             return Err(lost);
         }
-        let own_end = each.map(|limit| Instant::now() + limit).filter(|end| *end < deadline);
-        let run = attempt(worker, &route.key, &choice, request, &mut lost.touched);
-        let failure = match tokio::time::timeout_at(own_end.unwrap_or(deadline), run).await {
-            Ok(Ok(reply)) => return Ok((reply, choice.cluster.clone())),
-            Ok(Err(failure)) => failure,
-            Err(_) if own_end.is_some() => {
-                lost.touched = true;
-                Failure::AttemptTimeout
-            }
-            Err(_) => return Err(Lost { kind: Kind::Timeout, touched: true }),
+        if held_since.or(waiting_since).is_some() {
+            now = Instant::now();
+        }
+        if !worth_beginning(deadline.saturating_duration_since(now), choice.rtt()) {
+            return Err(Lost { kind: Kind::Timeout, ..lost });
+        }
+        let own_end = each.map(|limit| now + limit).filter(|end| *end < deadline);
+        let ground = Ground { worker, route: current, scope, request, allowance };
+        let past = Past { tried: &mut tried, tally: &mut tally, touched: &mut lost.touched };
+        let failure = match ground.round(choice, now, own_end.unwrap_or(deadline), past).await {
+            Ok(answered) => return Ok(answered),
+            Err(Missed::Failed(failure)) => failure,
+            Err(Missed::Late) if own_end.is_some() => Failure::AttemptTimeout,
+            Err(Missed::Late) => return Err(Lost { kind: Kind::Timeout, touched: true }),
         };
         drop(room.take());
         tally.note(failure);
         lost.kind = failure.kind();
-        let time_left = deadline.saturating_duration_since(Instant::now());
+        now = Instant::now();
+        let time_left = deadline.saturating_duration_since(now);
         let next = next(failure, &request.method, request.left(), tally, allowance.sent, time_left);
         hold = next == Next::Hold;
         if hold && scope == Scope::Local {
@@ -104,13 +114,26 @@ pub(crate) async fn exchange(
         }
         match next {
             Next::GiveUp => return Err(lost),
-            Next::Again | Next::Hold | Next::Move => {}
-            Next::Replay => room = Some(wait_for_room(worker, allowance.budget_percent).await.ok_or(lost)?),
+            Next::Again | Next::Hold => {}
+            Next::Move => request.note_repeated(),
+            Next::Replay => {
+                room = Some(wait_for_room(worker, allowance.budget_percent).await.ok_or(lost)?);
+                request.note_repeated();
+                now = Instant::now();
+            }
         }
         worker.metrics.retry(failure);
-        if !failure.blames_connection() {
-            tried.note(&choice);
-        }
+    }
+}
+
+/// How many of the attempts that may reach a pod are spent before the first here. The cluster that a client asks makes
+/// up to three, each perhaps through a gateway: a gateway adds one of its own to the first of them and none to a replay
+/// or a hedge, so that no retry is retried.
+const fn sent_before(scope: Scope, repeated: bool, most: u32) -> u32 {
+    match (scope, repeated) {
+        (Scope::Anywhere, _) => 0,
+        (Scope::Local, false) => most.saturating_sub(2),
+        (Scope::Local, true) => most.saturating_sub(1),
     }
 }
 
@@ -159,5 +182,40 @@ async fn wait_for_room(worker: &Worker, percent: u32) -> Option<Counted> {
             return None;
         }
         tokio::time::sleep(LOOK_FOR_ROOM).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::Method;
+
+    use super::*;
+    use crate::retry::Left;
+
+    const MOST: u32 = 3;
+
+    #[test]
+    fn a_gateway_repeats_once_and_never_what_was_repeated() {
+        let after_one = |scope, repeated| {
+            let mut tally = Tally { sent: sent_before(scope, repeated, MOST), cheap: 0 };
+            tally.note(Failure::Broken);
+            next(Failure::Broken, &Method::GET, Left::Whole, tally, MOST, Duration::from_secs(1))
+        };
+        assert_eq!(after_one(Scope::Anywhere, false), Next::Replay);
+        assert_eq!(after_one(Scope::Local, false), Next::Replay);
+        assert_eq!(after_one(Scope::Local, true), Next::GiveUp);
+        let gateways_second = Tally { sent: sent_before(Scope::Local, false, MOST) + 2, cheap: 0 };
+        assert_eq!(
+            next(Failure::Broken, &Method::GET, Left::Whole, gateways_second, MOST, Duration::from_secs(1)),
+            Next::GiveUp
+        );
+        let refused = Tally { sent: sent_before(Scope::Local, true, MOST), cheap: 1 };
+        assert_eq!(
+            next(Failure::Refused, &Method::GET, Left::Whole, refused, MOST, Duration::from_secs(1)),
+            Next::Again,
+            "what touched nothing is tried again all the same"
+        );
     }
 }

@@ -11,16 +11,22 @@
 //!                    Registry: Target → Arc<Slot> ───┘ (dashmap; held by routes, swept when no route does)
 //! ```
 
+mod active;
 mod breaker;
 mod ewma;
+mod grpc;
 mod link;
+mod orca;
 mod outcome;
 mod registry;
 mod slot;
 mod window;
 
+pub(crate) use active::{Reason, idle, on_probation, take};
 pub use breaker::{Breaker, Cause, Policy, State};
+pub(crate) use grpc::{grpc_outcome, is_grpc_answer};
 pub use link::Link;
+pub(crate) use orca::{ENDPOINT_LOAD_METRICS, Report, relative};
 pub use outcome::Outcome;
 pub use registry::{ClusterNumber, Registry, Target};
 pub use slot::{Slot, Usable};

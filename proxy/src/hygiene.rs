@@ -14,8 +14,8 @@ mod names;
 mod response;
 
 pub(crate) use names::{
-    ERROR, HOP, LOAD, PORT, REACHED, SERVED_BY, SERVICE, TUNNEL, TUNNEL_TCP, UPGRADE, VERSION, is_private,
-    strip_private,
+    DEADLINE, ERROR, HOP, LOAD, PORT, REACHED, REPEATED, SERVED_BY, SERVICE, TUNNEL, TUNNEL_TCP, UPGRADE, VERSION,
+    is_private, strip_private,
 };
 use names::{FORWARDED_PREFIX, KEEP_ALIVE, PROXY_CONNECTION, X_FORWARDED_FOR};
 pub(crate) use response::clean_response;

@@ -3,13 +3,17 @@
 use metrics::{Counter, Gauge, counter, gauge};
 use strait_catalog::ClusterId;
 
+mod check;
 mod describe;
+mod hedge;
 mod peer;
 mod report;
 mod service;
 
+pub(crate) use check::CheckMetrics;
 pub(crate) use describe::describe;
 pub use describe::{LATENCY_BUCKETS, LATENCY_METRIC};
+pub(crate) use hedge::{Hedge, HedgeMetrics};
 pub(crate) use peer::{LinkMetrics, PeerMetrics};
 pub(crate) use report::Reporter;
 pub(crate) use service::ServiceMetrics;
@@ -39,6 +43,7 @@ pub(crate) struct Metrics {
     pub(crate) slow_heads: Counter,
     pub(crate) floods: Counter,
     pub(crate) budget_spent: Counter,
+    pub(crate) hedges: HedgeMetrics,
     pub(crate) tunnels_refused: Counter,
     clients: Gauge,
     parked: Gauge,
@@ -59,6 +64,7 @@ impl Metrics {
             slow_heads: closed("slow_head"),
             floods: closed("control_frames"),
             budget_spent: counter!("strait_proxy_replays_denied_total"),
+            hedges: HedgeMetrics::new(),
             clients: open("client"),
             parked: gauge!("strait_proxy_parked_connections"),
             peers: open("gateway"),

@@ -1,6 +1,7 @@
 //! A request as it leaves: the cleaned head, the body or what is left of it, and the forms it takes for a pod and for
 //! a gateway.
 
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,12 +10,14 @@ use http::{Method, Request, Uri, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use crate::body::{Hold, Inflow, Released, RequestBody};
 use crate::client::LeftHttp;
 use crate::config::{Limits, Timeouts};
+use crate::deadline::Deadline;
 use crate::failure::{Kind, is_grpc};
-use crate::hygiene::{self, HOP, Notes, PORT, SERVICE, UPGRADE, VERSION};
+use crate::hygiene::{self, HOP, Notes, PORT, REPEATED, SERVICE, UPGRADE, VERSION};
 use crate::retry::{Failure, Left, idempotent};
 use crate::route::RouteKey;
 use crate::tunnel::Flow;
@@ -36,25 +39,21 @@ enum Payload {
 pub(crate) struct Bounds {
     /// Bytes kept, so that they can be sent again.
     keep: usize,
-    /// Time for what is kept to come.
-    limit: Duration,
+    /// What is kept has come by then.
+    deadline: Deadline,
     /// Silence at a time of what is passed through.
     stall: Duration,
 }
 
 impl Bounds {
-    /// As configured.
-    pub(crate) const fn of(limits: &Limits, timeouts: &Timeouts) -> Self {
-        Self { keep: limits.replay_bytes, limit: timeouts.request, stall: timeouts.body }
-    }
-
-    /// The same with another time for what is kept.
-    pub(crate) const fn within(self, limit: Duration) -> Self {
-        Self { limit, ..self }
+    /// As configured, for a request with that deadline.
+    pub(crate) const fn of(limits: &Limits, timeouts: &Timeouts, deadline: Deadline) -> Self {
+        Self { keep: limits.replay_bytes, deadline, stall: timeouts.body }
     }
 }
 
-/// A client's request, ready to be sent as often as [`Outgoing::left`] allows.
+/// A client's request, ready to be sent as often as [`Outgoing::left`] allows. Attempts share it: what can be sent again
+/// may be on its way twice at once.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) method: Method,
@@ -63,7 +62,10 @@ pub(crate) struct Outgoing {
     /// The version the client spoke.
     version: Version,
     pub(crate) notes: Notes,
-    payload: Payload,
+    payload: RefCell<Payload>,
+    /// Until when an answer is worth having.
+    pub(crate) deadline: Deadline,
+    repeated: Cell<bool>,
     /// Pods are spoken to in HTTP/2.
     pub(crate) h2c: bool,
     /// The client's side of an upgrade, once.
@@ -71,7 +73,8 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Takes a cleaned request over. A small body of an idempotent request is read now, so that it can be replayed.
+    /// Takes a cleaned request over. A small body of an idempotent request is read now, so that it can be replayed; it has
+    /// until the deadline to come.
     ///
     /// # Errors
     /// [`Kind::Timeout`] when it did not come in time, else what [`Failure::ClientBody`] is told as.
@@ -90,16 +93,19 @@ impl Outgoing {
             // Streams of gRPC may be silent for as long as they like.
             let stall = (!is_grpc(&head.headers)).then_some(bounds.stall);
             let reading = payload(&head.method, Inflow::new(body, stall), &notes, bounds.keep);
-            let read = tokio::time::timeout(bounds.limit, reading).await.map_err(|_| Kind::Timeout)?;
+            let read = tokio::time::timeout_at(bounds.deadline.at(), reading).await.map_err(|_| Kind::Timeout)?;
             read.map_err(Failure::kind)?
         };
+        let waited = matches!(payload, Payload::Kept(_));
         Ok(Self {
             method: head.method,
             uri: head.uri,
             headers: head.headers,
             version: head.version,
             notes,
-            payload,
+            payload: RefCell::new(payload),
+            deadline: if waited { bounds.deadline.complete_at(Instant::now()) } else { bounds.deadline },
+            repeated: Cell::new(false),
             h2c,
             upgrade,
         })
@@ -107,22 +113,24 @@ impl Outgoing {
 
     /// A request without a body that asks a pod of this cluster to leave HTTP; the client behind the gateway that sent it
     /// has not left yet.
-    pub(crate) fn upgrade(head: http::request::Parts, notes: Notes) -> Self {
+    pub(crate) fn upgrade(head: http::request::Parts, notes: Notes, deadline: Deadline) -> Self {
         Self {
             method: head.method,
             uri: head.uri,
             headers: head.headers,
             version: head.version,
             notes,
-            payload: Payload::None,
+            payload: RefCell::new(Payload::None),
+            deadline,
+            repeated: Cell::new(false),
             h2c: false,
             upgrade: None,
         }
     }
 
     /// What could be sent again.
-    pub(crate) const fn left(&self) -> Left {
-        match self.payload {
+    pub(crate) fn left(&self) -> Left {
+        match *self.payload.borrow() {
             Payload::None | Payload::Kept(_) => Left::Whole,
             Payload::Stream(_) => Left::Unsent,
             Payload::Spent => Left::Spent,
@@ -134,13 +142,23 @@ impl Outgoing {
         self.left() == Left::Whole && idempotent(&self.method) && self.notes.upgrade.is_none()
     }
 
+    /// Notes that one attempt may have reached a pod before or beside the next.
+    pub(crate) fn note_repeated(&self) {
+        self.repeated.set(true);
+    }
+
+    /// True for a request of which another attempt may have reached a pod, here or in the cluster it came from.
+    pub(crate) const fn repeated(&self) -> bool {
+        self.repeated.get()
+    }
+
     /// True when its body is streamed or the connection will be upgraded.
-    pub(crate) const fn bulky(&self) -> bool {
-        matches!(self.payload, Payload::Stream(_) | Payload::Spent) || self.notes.upgrade.is_some()
+    pub(crate) fn bulky(&self) -> bool {
+        matches!(*self.payload.borrow(), Payload::Stream(_) | Payload::Spent) || self.notes.upgrade.is_some()
     }
 
     /// The request as a pod gets it, over HTTP/1.1.
-    pub(crate) fn for_pod(&mut self) -> Request<RequestBody> {
+    pub(crate) fn for_pod(&self) -> Request<RequestBody> {
         let mut request = self.request(self.uri.clone());
         let headers = request.headers_mut();
         if let Some(protocol) = &self.notes.upgrade {
@@ -163,7 +181,7 @@ impl Outgoing {
     ///
     /// # Errors
     /// [`hygiene::Refused`] when there is no host to make `:authority` of.
-    pub(crate) fn for_h2c_pod(&mut self) -> Result<Request<RequestBody>, hygiene::Refused> {
+    pub(crate) fn for_h2c_pod(&self) -> Result<Request<RequestBody>, hygiene::Refused> {
         let uri = hygiene::absolute(&self.uri, self.headers.get(header::HOST))?;
         let mut request = self.request(uri);
         *request.version_mut() = Version::HTTP_2;
@@ -177,8 +195,8 @@ impl Outgoing {
     }
 
     /// True when it leaves HTTP wherever it goes. One with a body does not: a server may ignore the wish (RFC 9110 §7.8).
-    pub(crate) const fn crosses(&self) -> bool {
-        self.notes.upgrade.is_some() && matches!(self.payload, Payload::None)
+    pub(crate) fn crosses(&self) -> bool {
+        self.notes.upgrade.is_some() && matches!(*self.payload.borrow(), Payload::None)
     }
 
     /// The request as another cluster's gateway gets it, over HTTP/2. One that [crosses](Self::crosses) has `flow` for a
@@ -187,7 +205,7 @@ impl Outgoing {
     /// # Errors
     /// As [`Self::for_h2c_pod`].
     pub(crate) fn for_gateway(
-        &mut self,
+        &self,
         key: &RouteKey,
         flow: Option<Flow>,
     ) -> Result<Request<RequestBody>, hygiene::Refused> {
@@ -200,6 +218,10 @@ impl Outgoing {
             headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
         }
         headers.insert(VERSION, HeaderValue::from_static(if self.version == Version::HTTP_2 { "2" } else { "1.1" }));
+        self.deadline.tell_gateway(headers);
+        if self.repeated() {
+            headers.insert(REPEATED, HeaderValue::from_static("1"));
+        }
         if let (Some(flow), Some(protocol)) = (flow, &self.notes.upgrade) {
             headers.insert(UPGRADE, protocol.clone());
             *request.body_mut() = RequestBody::Tunnel(flow);
@@ -207,8 +229,8 @@ impl Outgoing {
         Ok(request)
     }
 
-    fn request(&mut self, uri: Uri) -> Request<RequestBody> {
-        let body = match &mut self.payload {
+    fn request(&self, uri: Uri) -> Request<RequestBody> {
+        let body = match &mut *self.payload.borrow_mut() {
             Payload::None => RequestBody::Empty,
             Payload::Kept(bytes) => RequestBody::Kept(Some(bytes.clone())),
             stream => match std::mem::replace(stream, Payload::Spent) {
@@ -220,13 +242,14 @@ impl Outgoing {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = self.headers.clone();
+        self.deadline.tell(request.headers_mut());
         request
     }
 
     /// Takes back a request that hyper did not begin to send.
-    pub(crate) fn take_back(&mut self, request: Request<RequestBody>) {
+    pub(crate) fn take_back(&self, request: Request<RequestBody>) {
         if let RequestBody::Streaming(body) | RequestBody::Held(_, body) = request.into_body() {
-            self.payload = Payload::Stream(body);
+            *self.payload.borrow_mut() = Payload::Stream(body);
         }
     }
 }

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use strait_catalog::ClusterId;
 use tokio::runtime::{Builder, LocalOptions, Runtime};
-use tokio::sync::mpsc::Receiver;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::balance::{Balancer, ServiceStatus};
+use crate::balance::{Balancer, Checking, ServiceStatus};
 use crate::board::{Bound, ListenerView};
+use crate::checks;
 use crate::config::ProxyConfig;
 use crate::handoff::{Given, Handoff};
 use crate::health::Registry;
@@ -73,6 +73,11 @@ impl Proxy {
         let balancer = Balancer::new(config.published.clone(), registry.clone(), clock)
             .returning_within(config.timeouts.failback_ramp)
             .choosing(Box::new(move |gateways| routed(gateways, most, seed)));
+        let (ask, asked) = mpsc::channel(checks::QUEUE);
+        let balancer = match config.timeouts.check_idle {
+            Some(idle) => balancer.checking(Checking::new(ask, idle)),
+            None => balancer,
+        };
         let (handoff, given) = Handoff::new(workers);
         let shared = Arc::new(Shared::new(config, (workers, handoff), seed, registry, balancer.table()));
         let proxy = Self { shared: shared.clone(), control: CancellationToken::new(), threads: Mutex::default() };
@@ -80,7 +85,7 @@ impl Proxy {
         let (runtime, stop, seen) = (make_runtime()?, proxy.control.clone(), shared.clone());
         proxy.spawn("proxy-control", move || {
             runtime.block_on(async {
-                tokio::join!(balancer.run(stop.clone()), report(&seen, &stop));
+                tokio::join!(balancer.run(stop.clone()), report(&seen, &stop), checks::check(&seen, asked, &stop));
             });
         })?;
         for (index, given) in given.into_iter().enumerate() {
@@ -90,7 +95,7 @@ impl Proxy {
     }
 
     /// A worker's runtime is made on the thread it stays on. Whether that worked is waited for.
-    fn spawn_worker(&self, index: usize, given: Receiver<Given>) -> Result<(), StartError> {
+    fn spawn_worker(&self, index: usize, given: mpsc::Receiver<Given>) -> Result<(), StartError> {
         let shared = self.shared.clone();
         let (told, made) = std::sync::mpsc::sync_channel(1);
         self.spawn(&format!("proxy-{index}"), move || {

@@ -4,16 +4,18 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use http::header::{self, HeaderValue};
-use http::{Request, Response, StatusCode, Version};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
 use crate::admission::{Urgency, admits};
 use crate::attempt::{Held, Reply};
 use crate::body::{Finish, ResponseBody};
 use crate::client::{Busy, Visit};
+use crate::deadline::Deadline;
 use crate::door::{Door, Standing};
 use crate::exchange::{Lost, Scope, exchange};
 use crate::failure::{Asker, Kind, answer, is_grpc};
+use crate::health::{Outcome, grpc_outcome};
 use crate::hygiene::{SERVED_BY, clean_request, clean_response};
 use crate::outgoing::{Bounds, Outgoing};
 use crate::plan::Speech;
@@ -29,7 +31,7 @@ pub(crate) type Answer = ResponseBody<Passing>;
 pub(crate) struct Passing {
     worker: Rc<Worker>,
     held: Held,
-    _flight: InFlight,
+    flight: InFlight,
     _under_way: UnderWay,
 }
 
@@ -40,7 +42,25 @@ pub(crate) struct UnderWay {
 }
 
 impl Finish for Passing {
-    fn finish(self, whole: bool) {
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        if self.flight.owes() {
+            // Trailers without a status are an end without one.
+            let told = |latency| grpc_outcome(trailers, latency).unwrap_or(Outcome::Broken);
+            self.flight.settle(told, self.worker.shared.now_ms());
+        }
+    }
+
+    fn broke(&mut self) {
+        if self.flight.owes() {
+            self.flight.settle(|_| Outcome::Broken, self.worker.shared.now_ms());
+        }
+    }
+
+    fn finish(mut self, whole: bool) {
+        // A call that is cut short by its client says nothing; one that ends without a status is broken.
+        if whole {
+            self.broke();
+        }
         if let (Held::Pod(key, sender), true) = (self.held, whole) {
             self.worker.pods.put(key, sender);
         }
@@ -59,7 +79,7 @@ pub(crate) async fn serve(
     let grpc = is_grpc(request.headers());
     let under_way = UnderWay { _request: worker.budget.request(), _busy: Some(visit.busy(began)) };
     let gone = door.metrics.begin();
-    let result = serve_admitted(worker, door, visit, request).await;
+    let result = serve_admitted(worker, door, visit, request, (began, grpc)).await;
     // What was ambiguous in one request may have hidden another: nothing more is read after it.
     let refused = matches!(result, Err(Kind::Request(_)));
     let latency = began.elapsed();
@@ -91,13 +111,14 @@ async fn serve_admitted(
     door: &Rc<Door>,
     visit: &Rc<Visit>,
     request: Request<Incoming>,
+    (began, grpc): (Instant, bool),
 ) -> Result<(Reply, strait_catalog::ClusterId), Kind> {
     let urgency = Urgency::of(request.headers());
     if !admits(worker.budget.requests(), worker.shared.limits.requests, urgency) {
         return Err(Kind::Overloaded);
     }
     let upgrade = request.headers().contains_key(header::UPGRADE).then(|| visit.may_leave_http());
-    let h2c = door.speech == Speech::H2c || (is_grpc(request.headers()) && request.version() == Version::HTTP_2);
+    let h2c = door.speech == Speech::H2c || (grpc && request.version() == Version::HTTP_2);
     let (mut head, body) = request.into_parts();
     let notes = clean_request(&mut head, worker.shared.limits.target_bytes).map_err(Kind::Request)?;
     head.headers.entry(header::HOST).or_insert_with(|| door.host.clone());
@@ -108,11 +129,12 @@ async fn serve_admitted(
     if route.shed(worker.shared.now_ms()) {
         return Err(Kind::Overloaded);
     }
-    let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts);
-    let bounds = bounds.within(route.policy.request(&worker.shared.timeouts));
+    let limit = route.policy.request(&worker.shared.timeouts);
+    let deadline = Deadline::new(began.into(), limit, &head.headers, grpc);
+    let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts, deadline);
     let mut outgoing = Outgoing::read(head, body, notes, upgrade, h2c, bounds).await?;
     let (mut reply, cluster) =
-        exchange(worker, &route, Scope::Anywhere, &mut outgoing).await.map_err(|lost: Lost| lost.kind)?;
+        exchange(worker, &route, Scope::Anywhere, &outgoing).await.map_err(|lost: Lost| lost.kind)?;
     if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let client = outgoing.upgrade.take().ok_or(Kind::Broken)?;
         match &mut reply.held {
@@ -138,6 +160,6 @@ pub(crate) async fn passed(
         crossing.start(worker, body);
         return Response::from_parts(head, ResponseBody::Own(None));
     }
-    let passing = Passing { worker: worker.clone(), held, _flight: flight, _under_way: under_way };
+    let passing = Passing { worker: worker.clone(), held, flight, _under_way: under_way };
     Response::from_parts(head, ResponseBody::passed(body, passing).await)
 }

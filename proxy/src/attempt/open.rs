@@ -47,7 +47,7 @@ pub(crate) struct Stream {
 /// # Errors
 /// How it failed; its outcome is recorded. Nothing was sent to a pod.
 pub(crate) async fn open(worker: &Rc<Worker>, key: &RouteKey, choice: &Choice<'_>) -> Result<Opened, Failure> {
-    let begun = Try { worker, flight: Some(choice.begin()), began: Instant::now() };
+    let begun = Try { worker, flight: Some(choice.begin()), began: Instant::now(), beside: false };
     match choice.target {
         TargetRef::Pod(address) => to_pod(begun, address).await,
         TargetRef::Gateway { cluster, address, .. } => {

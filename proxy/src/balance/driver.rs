@@ -11,12 +11,14 @@ use strait_catalog::Published;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::checking::{Checking, Looks};
 use super::latency::LatencyWatch;
 use super::overload::{Flow, Overload};
 use super::settings::Settings;
 use super::spill::{ClusterInput, Shares, Spill};
 use super::status::ReturnStatus;
-use crate::health::Registry;
+use super::usual::Usual;
+use crate::health::{ClusterNumber, Registry};
 use crate::route::{
     Builder, ChooseGateways, Class, ClusterRoute, Place, RouteKey, RouteTable, ServiceRoute, TRICKLE, Totals,
 };
@@ -43,6 +45,7 @@ pub struct Balancer {
     table: Arc<ArcSwap<RouteTable>>,
     services: HashMap<RouteKey, Service>,
     settings: Settings,
+    checking: Option<Checking>,
     number: Option<u64>,
     swept_ms: u64,
 }
@@ -58,6 +61,10 @@ impl fmt::Debug for Balancer {
 struct Service {
     spill: Spill,
     latency: LatencyWatch,
+    /// Of each cluster, and of what other clusters ask this one.
+    usual: HashMap<ClusterNumber, Usual>,
+    inbound: Usual,
+    looks: Looks,
     overload: Overload,
     /// Requests that had ended by the last tick; more mean traffic.
     ended: u64,
@@ -81,6 +88,7 @@ impl Balancer {
             table: Arc::default(),
             services: HashMap::new(),
             settings: Settings::default(),
+            checking: None,
             number: None,
             swept_ms: 0,
         }
@@ -98,6 +106,13 @@ impl Balancer {
     #[must_use]
     pub fn choosing(mut self, choose: ChooseGateways) -> Self {
         self.builder.choose_gateways(choose);
+        self
+    }
+
+    /// Has pods checked that could not be reached or that are not asked, so that no request has to find out.
+    #[must_use]
+    pub(crate) fn checking(mut self, checking: Checking) -> Self {
+        self.checking = Some(checking);
         self
     }
 
@@ -135,12 +150,17 @@ impl Balancer {
     pub fn step(&mut self, event: bool) {
         let now_ms = (self.clock)();
         self.take_snapshot(now_ms);
+        let (snapshot, checking) = (self.published.load(), self.checking.as_ref());
         for (key, route) in &self.builder.table().routes {
             // Every route got its state when it was made.
             if let Some(service) = self.services.get_mut(key)
                 && (event || service.wants(route, now_ms))
             {
-                service.tick(route, now_ms);
+                if let Some(checking) = checking {
+                    let busy = ended(route) != service.ended;
+                    checking.look(route, &snapshot, &mut service.looks, busy, now_ms);
+                }
+                service.tick(route, checking, now_ms);
             }
         }
         if now_ms.saturating_sub(self.swept_ms) >= SWEEP_MS {
@@ -166,7 +186,7 @@ impl Balancer {
         for route in &changes.made {
             let service = self.services.entry(route.key.clone()).or_default();
             service.spill.follow(route.policy.settings(self.settings), route.ranking.clone());
-            service.tick(route, now_ms);
+            service.tick(route, None, now_ms);
         }
         self.table.store(Arc::new(self.builder.table().clone()));
     }
@@ -177,11 +197,17 @@ impl Service {
         !self.settled || ended(route) != self.ended || now_ms.saturating_sub(self.ticked_ms) >= QUIET_MS
     }
 
-    fn tick(&mut self, route: &ServiceRoute, now_ms: u64) {
+    fn tick(&mut self, route: &ServiceRoute, checking: Option<&Checking>, now_ms: u64) {
         if let Some(local) = route.local() {
             self.latency.step(now_ms, local.place.latencies(), self.steady);
         }
-        let totals: Vec<Totals> = route.clusters.iter().map(|c| c.targets.refresh(now_ms)).collect();
+        self.learn(route, now_ms);
+        let mut totals: Vec<Totals> = route.clusters.iter().map(|c| c.targets.refresh(now_ms)).collect();
+        if let (Some(checking), Some(local), Some(own)) = (checking, route.local(), totals.first_mut())
+            && own.due.is_some_and(|at| checking.probation(&local.targets.candidates[at as usize], now_ms))
+        {
+            own.due = None;
+        }
         let settings = *self.spill.settings();
         let measured = |(c, t): (&ClusterRoute, &Totals)| input(c, t, &settings, self.latency.slow(), now_ms);
         let inputs: Vec<ClusterInput> = route.clusters.iter().zip(&totals).map(measured).collect();
@@ -195,6 +221,15 @@ impl Service {
         self.settled = !shares.moving && !totals.iter().any(|t| t.unsettled) && !shares.panic;
         self.ended = ended(route);
         self.ticked_ms = now_ms;
+    }
+
+    /// Keeps what is usual of each place current.
+    fn learn(&mut self, route: &ServiceRoute, now_ms: u64) {
+        self.usual.retain(|number, _| route.clusters.iter().any(|c| c.number == *number));
+        for cluster in &route.clusters {
+            self.usual.entry(cluster.number).or_default().learn(&cluster.place, now_ms);
+        }
+        self.inbound.learn(&route.inbound, now_ms);
     }
 
     /// How much the own endpoints may have in flight, and whether picks have to look for room.

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use strait_catalog::ClusterId;
 
 use super::attempted::Attempted;
-use crate::health::{Cause, Slot, State, Usable};
+use crate::health::{Cause, Link, Slot, State, Usable};
 use crate::route::{Address, Candidate, Class, ClusterRoute, InFlight, Place, ServiceRoute, TRICKLE};
 
 /// Failed attempts in one cluster after which the next goes to another.
@@ -46,10 +47,25 @@ pub struct Choice<'r> {
     pub probation: bool,
     /// Everything was tried already and this is tried again; the caller may rather give up.
     pub repeated: bool,
+    /// It joins another attempt that is silent.
+    pub beside: bool,
     place: &'r Arc<Place>,
+    link: &'r Link,
 }
 
 impl Choice<'_> {
+    /// How long its place usually takes to answer; `None` while too little is known.
+    #[must_use]
+    pub fn usual(&self) -> Option<Duration> {
+        self.place.usual()
+    }
+
+    /// The distance to its cluster: nothing at home, and nothing while it is not known.
+    #[must_use]
+    pub fn rtt(&self) -> Duration {
+        if self.local { Duration::ZERO } else { self.link.rtt().unwrap_or_default() }
+    }
+
     /// Starts the attempt: counts it in flight until the guard is dropped.
     #[must_use]
     pub fn begin(&self) -> InFlight {
@@ -103,6 +119,35 @@ pub fn pick_local_only<'r>(
         .or_else(|| pick.leaving())
         .or_else(|| pick.least_suspect(&route.clusters[..1]).filter(|_| local.ready > 0));
     found.map(|choice| Choice { place: &route.inbound, ..choice })
+}
+
+/// Chooses where a second attempt goes beside a silent one at `first`, which was noted as tried: to another pod, after
+/// two in a cluster to another cluster; beside a gateway to another cluster, else through another of its gateways.
+/// Only to what is usable and has room, and `None` in a panic, when nobody can bear an extra request.
+pub fn pick_beside<'r>(
+    route: &'r ServiceRoute,
+    rng: &mut fastrand::Rng,
+    now_ms: u64,
+    tried: &Attempted,
+    first: &Choice<'_>,
+    local_only: bool,
+) -> Option<Choice<'r>> {
+    let mut pick = Pick { route, rng, now_ms, tried, panic: false, pressed: route.is_pressed() };
+    if route.in_panic() {
+        return None;
+    }
+    if local_only {
+        let choice = route.local().and_then(|local| pick.usable_in(local));
+        return choice.map(|choice| Choice { place: &route.inbound, beside: true, ..choice });
+    }
+    let number = first.slot.cluster();
+    let same = route.clusters.iter().find(|c| c.number == number);
+    let stay = first.local && tried.within(number) < PER_CLUSTER;
+    let near = same.filter(|_| stay).and_then(|same| pick.usable_in(same));
+    let others = route.shares.order().filter_map(|at| route.clusters.get(at)).filter(|c| c.number != number);
+    near.or_else(|| others.into_iter().find_map(|other| pick.usable_in(other)))
+        .or_else(|| same.filter(|_| !stay).and_then(|same| pick.usable_in(same)))
+        .map(|choice| Choice { beside: true, ..choice })
 }
 
 struct Pick<'r, 'a> {
@@ -271,7 +316,9 @@ impl<'r> Pick<'r, '_> {
             slot: &candidate.slot,
             probation: false,
             repeated: false,
+            beside: false,
             place: &cluster.place,
+            link: &cluster.link,
         }
     }
 }

@@ -64,6 +64,8 @@ pub struct ClusterStatus {
     pub reference: f32,
     /// Round-trip time of the link, in milliseconds; `None` when unknown or local.
     pub rtt_ms: Option<f64>,
+    /// Within which time 99 of 100 good answers from there begin, lately, in milliseconds; `None` while too few were seen.
+    pub usual_ms: Option<u64>,
     /// How much the knowledge of it counts, 0–1.
     pub freshness: f64,
     /// Requests in flight, of this daemon.
@@ -145,6 +147,7 @@ fn cluster(cluster: &ClusterRoute, share: f64, now_ms: u64) -> ClusterStatus {
         healthy,
         reference,
         rtt_ms: cluster.link.rtt().filter(|_| !cluster.local).map(|rtt| rtt.as_secs_f64() * 1_000.0),
+        usual_ms: cluster.place.usual().and_then(|usual| u64::try_from(usual.as_millis()).ok()),
         freshness: if cluster.local { 1.0 } else { cluster.freshness.weight(now_ms) },
         in_flight: cluster.place.in_flight(),
         served: cluster.place.served(),

@@ -1,6 +1,9 @@
 //! The whole balancer against simulated pods and gateways, on a simulated clock.
 
+mod checking;
+mod gossip;
 mod health;
+mod hedging;
 mod policies;
 mod pressed;
 mod properties;

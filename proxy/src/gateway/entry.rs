@@ -9,14 +9,18 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use strait_catalog::{Protocol, ServiceKey, Snapshot};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::{Peer, tunnel};
 use crate::admission::{Urgency, admits};
 use crate::attempt::{Opened, Reply};
 use crate::body::ResponseBody;
+use crate::deadline::Deadline;
 use crate::exchange::{Lost, Scope, exchange};
 use crate::failure::{Asker, Kind, answer, is_grpc};
-use crate::hygiene::{self, HOP, LOAD, PORT, Refused, SERVICE, TUNNEL, TUNNEL_TCP, UPGRADE, VERSION, clean_request};
+use crate::hygiene::{
+    self, HOP, LOAD, PORT, REPEATED, Refused, SERVICE, TUNNEL, TUNNEL_TCP, UPGRADE, VERSION, clean_request,
+};
 use crate::outgoing::{Bounds, Outgoing};
 use crate::plan::{Speech, speech};
 use crate::relay::reach;
@@ -81,7 +85,11 @@ async fn admitted(
         return Err(refuse(Kind::NotTrusted));
     }
     let (key, h2c) = authorise(&snapshot, &head).map_err(refuse)?;
-    let h2c = h2c || (is_grpc(&head.headers) && text(&head.headers, &VERSION) == Some("2"));
+    let grpc = is_grpc(&head.headers);
+    let deadline =
+        Deadline::new(Instant::now(), worker.shared.timeouts.request, &head.headers, grpc).carried(&head.headers);
+    let repeated = head.headers.contains_key(REPEATED);
+    let h2c = h2c || (grpc && text(&head.headers, &VERSION) == Some("2"));
     let route = worker.with_routes(|table| table.get(&key).cloned()).ok_or_else(|| refuse(Kind::NoEndpoints))?;
     *report = Some(route.clone());
     let urgency = Urgency::of(&head.headers);
@@ -105,16 +113,19 @@ async fn admitted(
     if let Some(protocol) = upgrade.and_then(wish) {
         let counted = admit(worker).ok_or_else(|| refuse(Kind::Overloaded))?;
         notes.upgrade = Some(protocol);
-        let mut outgoing = Outgoing::upgrade(head, notes);
-        let (reply, _) = exchange(worker, &route, Scope::Local, &mut outgoing).await?;
+        let outgoing = Outgoing::upgrade(head, notes, deadline);
+        let (reply, _) = exchange(worker, &route, Scope::Local, &outgoing).await?;
         return Ok(match reply.response.status() {
             StatusCode::SWITCHING_PROTOCOLS => Granted::Switched(reply, body, counted),
             _ => Granted::Answered(reply),
         });
     }
-    let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts);
-    let mut outgoing = Outgoing::read(head, body, notes, None, h2c, bounds).await.map_err(refuse)?;
-    exchange(worker, &route, Scope::Local, &mut outgoing).await.map(|(reply, _)| Granted::Answered(reply))
+    let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts, deadline);
+    let outgoing = Outgoing::read(head, body, notes, None, h2c, bounds).await.map_err(refuse)?;
+    if repeated {
+        outgoing.note_repeated();
+    }
+    exchange(worker, &route, Scope::Local, &outgoing).await.map(|(reply, _)| Granted::Answered(reply))
 }
 
 /// The protocol that the client behind a peer asks for, by the rules for this cluster's own clients.

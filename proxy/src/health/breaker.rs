@@ -132,8 +132,11 @@ impl Breaker {
             (State::Open, Event::Claim) => Self { state: State::Probing, since_ms: now_ms, ..self },
             (State::Probing, Event::Claim) => Self { since_ms: now_ms, ..self },
             (State::Probing, Event::Failure(cause)) => self.opened(cause, now_ms),
-            // Ejected already: stragglers do not lengthen the back-off, they only make it look worse than others.
-            (State::Open, Event::Failure(_)) => Self { run: self.run.saturating_add(1).min(15), ..self },
+            // Ejected already: stragglers do not lengthen the back-off, they only make it look worse than others. What
+            // turns out not to be there is as good as back once it can be connected to.
+            (State::Open, Event::Failure(cause)) => {
+                Self { run: self.run.saturating_add(1).min(15), cause: self.cause.max(cause), ..self }
+            }
             (_, Event::Success { .. } | Event::Connected | Event::LowRatio) => self,
         }
     }
@@ -239,6 +242,7 @@ mod tests {
             ("an answer to a later request does", vec![(5, HARD), (9, OK(7))], State::Closed),
             ("a connection ends an ejection by connects", vec![(5, HARD), (9, Event::Connected)], State::Closed),
             ("but not one by answers", with(soft(5), &[(9, Event::Connected)]), State::Open),
+            ("unless it then was not there", with(soft(5), &[(8, HARD), (9, Event::Connected)]), State::Closed),
             ("a probation waits", vec![(5, HARD), (2_000, Event::Claim)], State::Probing),
             ("its failure ejects again", vec![(5, HARD), (2_000, Event::Claim), (2_001, SOFT)], State::Open),
             ("its success closes", vec![(5, HARD), (2_000, Event::Claim), (2_090, OK(2_001))], State::Closed),

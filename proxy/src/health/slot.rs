@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::breaker::{Breaker, Cause, Event, Policy, State};
 use super::ewma::PeakEwma;
+use super::orca::Reported;
 use super::outcome::Outcome;
 use super::registry::{ClusterNumber, Target};
 use super::window::Window;
@@ -49,6 +50,9 @@ pub struct Slot {
     /// When it was last taken into use after an absence; 0: with the whole set, so without a ramp.
     fresh_ms: AtomicU64,
     touched_ms: AtomicU64,
+    /// When a check of it was last asked for.
+    checked_ms: AtomicU64,
+    reported: Reported,
     seed: u32,
     ready: AtomicBool,
     was_ready: AtomicBool,
@@ -79,6 +83,8 @@ impl Slot {
             failures: AtomicU64::new(0),
             fresh_ms: AtomicU64::new(0),
             touched_ms: AtomicU64::new(now_ms),
+            checked_ms: AtomicU64::new(0),
+            reported: Reported::default(),
             seed: (id as u32).wrapping_mul(0x9e37_79b9) ^ (now_ms as u32),
             ready: AtomicBool::new(false),
             was_ready: AtomicBool::new(false),
@@ -229,6 +235,33 @@ impl Slot {
         breaker.state == State::Closed && breaker.run == 0
     }
 
+    /// Takes the weight that follows from what the pod reports of its load.
+    pub(crate) fn note_reported(&self, weight: f32, now_ms: u64) {
+        self.reported.note(weight, now_ms);
+    }
+
+    /// That weight, while it is believed.
+    pub(crate) fn reported(&self, now_ms: u64) -> Option<f32> {
+        self.reported.read(now_ms)
+    }
+
+    /// How long nothing was heard of it, in milliseconds: no attempt ended, and no check was asked for.
+    pub(crate) fn quiet_ms(&self, now_ms: u64) -> u64 {
+        let success = self.last_success_ms.load(Ordering::Relaxed);
+        let failure = self.last_failure_ms.load(Ordering::Relaxed);
+        self.unchecked_ms(now_ms).min(now_ms.saturating_sub(success.max(failure)))
+    }
+
+    /// How long ago a check of it was asked for, in milliseconds.
+    pub(crate) fn unchecked_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.checked_ms.load(Ordering::Relaxed))
+    }
+
+    /// A check of it is asked for.
+    pub(crate) fn note_check(&self, now_ms: u64) {
+        self.checked_ms.store(now_ms, Ordering::Relaxed);
+    }
+
     /// A connection was made: ends an ejection that connects had caused.
     pub fn connected(&self, now_ms: u64) {
         if !Breaker::is_closed(self.breaker.load(Ordering::Relaxed)) {
@@ -238,7 +271,22 @@ impl Slot {
 
     /// Records how an attempt ended.
     pub fn record(&self, outcome: Outcome, now_ms: u64) {
-        self.ewma.add(outcome.load().as_secs_f32() * 1_000.0, now_ms);
+        self.note_load(outcome.load(), now_ms);
+        self.judge(outcome, now_ms);
+    }
+
+    /// The head of an answer came after `latency`, and says nothing yet of how the answer will end.
+    pub(crate) fn begun(&self, latency: Duration, now_ms: u64) {
+        self.note_load(latency, now_ms);
+        self.connected(now_ms);
+    }
+
+    fn note_load(&self, load: Duration, now_ms: u64) {
+        self.ewma.add(load.as_secs_f32() * 1_000.0, now_ms);
+    }
+
+    /// Takes an outcome into account whose load was noted before.
+    pub(crate) fn judge(&self, outcome: Outcome, now_ms: u64) {
         let Some(event) = outcome.event(now_ms) else { return };
         if outcome == Outcome::Abandoned && self.alive(now_ms) {
             self.failures.fetch_add(1, Ordering::Relaxed);

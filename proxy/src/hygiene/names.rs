@@ -27,6 +27,10 @@ pub(crate) const PORT: HeaderName = HeaderName::from_static("x-strait-port");
 pub(crate) const HOP: HeaderName = HeaderName::from_static("x-strait-hop");
 /// To a gateway: the version the client spoke, `1.0`, `1.1` or `2`.
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-strait-version");
+/// To a gateway: for how many milliseconds an answer is still waited for.
+pub(crate) const DEADLINE: HeaderName = HeaderName::from_static("x-strait-deadline-ms");
+/// To a gateway, `1`: another attempt of the same request may have reached a pod, so it is not repeated there.
+pub(crate) const REPEATED: HeaderName = HeaderName::from_static("x-strait-repeated");
 /// To a gateway: a raw connection is asked for, [`TUNNEL_TCP`]. From it: the connection stands.
 pub(crate) const TUNNEL: HeaderName = HeaderName::from_static("x-strait-tunnel");
 /// The one kind of raw connection there is.

@@ -21,7 +21,13 @@ pub(crate) fn describe() {
     describe_gauge!("strait_proxy_requests_in_flight", "Requests whose answer has not begun, by service");
     describe_counter!("strait_proxy_retries_total", "Attempts that were followed by another, by what failed");
     describe_counter!("strait_proxy_replays_denied_total", "Replays given up because the budget stayed spent");
+    describe_counter!(
+        "strait_proxy_hedges_total",
+        "Attempts beside one that stayed silent, by outcome: sent, won (it answered first), no_room (in the budget), \
+         no_place (to send it)"
+    );
     describe_counter!("strait_proxy_ejections_total", "Targets ejected by a request's failure, by kind: pod, gateway");
+    describe_counter!("strait_proxy_checks_total", "Connections made only to see whether a pod is there, by outcome");
     describe_counter!("strait_proxy_clients_cut_total", "Client connections cut, by reason");
     describe_gauge!(
         "strait_proxy_connections",

@@ -23,19 +23,34 @@ pub enum RelayedError {
 pub struct InFlight {
     slot: Arc<Slot>,
     place: Arc<Place>,
+    owed: Option<Owed>,
+}
+
+/// An answer that has begun and tells only at its end how the call went.
+#[derive(Clone, Copy, Debug)]
+struct Owed {
+    /// From the start of the attempt to the answer's head.
+    latency: Duration,
+    head_ms: u64,
 }
 
 impl InFlight {
     pub(crate) fn new(slot: Arc<Slot>, place: Arc<Place>) -> Self {
         slot.enter();
         place.enter();
-        Self { slot, place }
+        Self { slot, place, owed: None }
     }
 
     /// The target's slot.
     #[must_use]
     pub const fn slot(&self) -> &Arc<Slot> {
         &self.slot
+    }
+
+    /// How long the target's place usually takes; `None` while too little is known.
+    #[must_use]
+    pub fn usual(&self) -> Option<Duration> {
+        self.place.usual()
     }
 
     /// A new connection to the target is up: ends an ejection that connects had caused, before any answer.
@@ -55,10 +70,40 @@ impl InFlight {
         if outcome == Outcome::Abandoned {
             self.place.note_left();
         }
+        self.count(outcome, now_ms);
+    }
+
+    fn count(&self, outcome: Outcome, now_ms: u64) {
         let latency = if let Outcome::Success { latency } = outcome { latency } else { Duration::ZERO };
         if !matches!(outcome, Outcome::Overloaded { .. }) {
             self.place.note(outcome.is_success(), latency, now_ms);
         }
+    }
+
+    /// The head of an answer came after `latency` whose end will tell how the call went: see [`Self::settle`].
+    pub fn begun(&mut self, latency: Duration, now_ms: u64) {
+        self.slot.begun(latency, now_ms);
+        self.owed = Some(Owed { latency, head_ms: now_ms });
+    }
+
+    /// True while the end of an answer is waited for.
+    #[must_use]
+    pub const fn owes(&self) -> bool {
+        self.owed.is_some()
+    }
+
+    /// The end of an answer that [began](Self::begun): `told` makes the outcome of the latency of its head. Nothing
+    /// happens for any other answer, and the second time.
+    pub fn settle(&mut self, told: impl FnOnce(Duration) -> Outcome, now_ms: u64) {
+        let Some(Owed { latency, head_ms }) = self.owed.take() else { return };
+        let outcome = told(latency);
+        if !outcome.is_success() {
+            return self.record(outcome, now_ms);
+        }
+        // A call that began before an ejection proves nothing, however long it lasted.
+        let since = latency + Duration::from_millis(now_ms.saturating_sub(head_ms));
+        self.slot.judge(Outcome::Success { latency: since }, now_ms);
+        self.count(outcome, now_ms);
     }
 
     /// The gateway answered with an error of its own after `latency`: a success of the link, a failure of the cluster

@@ -36,6 +36,8 @@ pub struct Place {
     left: AtomicU64,
     healthy: AtomicU32,
     reference: AtomicU32,
+    /// In milliseconds; 0 means not known.
+    usual_ms: AtomicU32,
 }
 
 impl Place {
@@ -89,6 +91,20 @@ impl Place {
     #[must_use]
     pub fn reported_load(&self, now_ms: u64) -> Option<u32> {
         self.report_age(now_ms).filter(|age| *age < REPORT_MS).map(|_| self.reported_load.load(Ordering::Relaxed))
+    }
+
+    /// Within which time 99 of 100 good answers begin, lately, in whole milliseconds; `None` while too few were seen.
+    #[must_use]
+    pub fn usual(&self) -> Option<Duration> {
+        match self.usual_ms.load(Ordering::Relaxed) {
+            0 => None,
+            ms => Some(Duration::from_millis(ms.into())),
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+    pub(crate) fn set_usual(&self, ms: f64) {
+        self.usual_ms.store(ms.ceil().clamp(1.0, f64::from(u32::MAX)) as u32, Ordering::Relaxed);
     }
 
     /// True while a gateway's "overloaded" holds.

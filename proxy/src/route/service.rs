@@ -12,7 +12,7 @@ use super::place::Place;
 use super::shares::ShareCells;
 use super::table::RouteKey;
 use crate::balance::{AliasTable, Ranking, ReturnStatus};
-use crate::health::{ClusterNumber, Link, Slot, Usable};
+use crate::health::{ClusterNumber, Link, Slot, Usable, relative};
 use crate::policy::ServicePolicy;
 
 /// What overloaded own endpoints have no room for goes to clusters whose endpoints have at most this part as much each.
@@ -103,15 +103,24 @@ impl Targets {
         Self { candidates: candidates.into(), alias }
     }
 
+    /// The sum and number of the weights that follow from what pods report of their load.
+    fn reported(&self, now_ms: u64) -> (f32, u16) {
+        let weights = self.candidates.iter().filter_map(|c| c.slot.reported(now_ms));
+        weights.fold((0.0, 0), |(sum, count), weight| (sum + weight, count.saturating_add(1)))
+    }
+
     /// Recomputes weights, in place, and the alias table when one of them moved by more than a hundredth.
     #[expect(clippy::cast_possible_truncation, reason = "weights; positions below 2^32")]
     pub(crate) fn refresh(&self, now_ms: u64) -> Totals {
         let mut totals = Totals::default();
         let (mut moved, mut probing) = (false, false);
+        let (sum, count) = self.reported(now_ms);
         for (at, c) in self.candidates.iter().enumerate() {
             let health = if c.class == Class::Ready { c.slot.health(now_ms) } else { 0.0 };
             let effective = f64::from(c.weight) * health;
-            let (old, new) = (c.effective(), effective as f32);
+            // What pods report shifts requests between them and leaves the capacity of them all as it is.
+            let relative = if count < 2 { 1.0 } else { relative(c.slot.reported(now_ms), sum, count) };
+            let (old, new) = (c.effective(), effective as f32 * relative);
             moved |= (old - new).abs() > 0.01 || (old > 0.0) != (new > 0.0);
             c.effective.store(new.to_bits(), Ordering::Relaxed);
             totals.healthy += effective;

@@ -20,7 +20,7 @@ use crate::client::{Got, read};
 use crate::pod::Pod;
 use crate::site::{Site, until};
 
-async fn gateway() -> (Site, Site, Pod) {
+pub async fn gateway() -> (Site, Site, Pod) {
     let (mut west, east) = (Site::new("us-west"), Site::new("us-east"));
     west.export();
     west.slice(1);
@@ -39,11 +39,15 @@ async fn tls(to: &Site, with: &Identity, alpn: &[Alpn]) -> io::Result<TlsStream<
 }
 
 async fn ask(to: &Site, with: &Identity, fields: &[(&str, &str)]) -> Result<Got, String> {
+    ask_for("/head", to, with, fields).await
+}
+
+pub async fn ask_for(path: &str, to: &Site, with: &Identity, fields: &[(&str, &str)]) -> Result<Got, String> {
     let stream = tls(to, with, &[Alpn::Http2]).await.map_err(|e| e.to_string())?;
     let (mut sender, conn) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
     tokio::spawn(conn);
-    let mut request = Request::get("http://model.ml/head");
+    let mut request = Request::get(format!("http://model.ml{path}"));
     for (name, value) in fields {
         request = request.header(*name, *value);
     }
@@ -51,7 +55,7 @@ async fn ask(to: &Site, with: &Identity, fields: &[(&str, &str)]) -> Result<Got,
     read(sender.send_request(request).await.map_err(|e| e.to_string())?).await
 }
 
-const GOOD: [(&str, &str); 3] = [("x-strait-service", "ml/model"), ("x-strait-port", "80"), ("x-strait-hop", "1")];
+pub const GOOD: [(&str, &str); 3] = [("x-strait-service", "ml/model"), ("x-strait-port", "80"), ("x-strait-hop", "1")];
 
 const TUNNEL: (&str, &str) = ("x-strait-tunnel", "tcp");
 

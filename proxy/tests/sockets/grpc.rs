@@ -13,20 +13,25 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use strait_proxy::EndpointState;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use crate::pair::Pair;
 use crate::plain::{LIMIT, listen};
 use crate::pod::Pod;
-use crate::site::Site;
+use crate::site::{Site, until};
 
 /// Body, trailers and head of one call.
 async fn call(to: SocketAddr) -> (String, Option<HeaderMap>, http::response::Parts) {
+    call_for("/grpc", to).await
+}
+
+async fn call_for(path: &str, to: SocketAddr) -> (String, Option<HeaderMap>, http::response::Parts) {
     let tcp = TcpStream::connect(to).await.unwrap();
     let (mut sender, conn) = http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.unwrap();
     tokio::spawn(conn);
-    let request = Request::post("http://model.ml/grpc")
+    let request = Request::post(format!("http://model.ml{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .body(Full::new(Bytes::from_static(b"question ")))
@@ -154,4 +159,54 @@ async fn an_error_of_the_proxies_is_a_grpc_status() {
     assert_eq!(head.headers["grpc-status"], "14", "{head:?}");
     assert_eq!(head.headers["content-type"], "application/grpc");
     pair.stop().await;
+}
+
+#[tokio::test]
+async fn trailers_tell_health() {
+    let mut site = Site::new("us-west");
+    site.export();
+    site.slice(1);
+    site.import("grpc");
+    let _pod = Pod::start_h2c(site.pod(0), "pod-0").await;
+    site.start().await;
+    let counts = || {
+        let view = site.proxy().view();
+        let endpoint = &view.services[0].clusters[0].endpoints[0];
+        (endpoint.successes, endpoint.failures)
+    };
+    let mut expected = (0, 0);
+    for (path, good, bad) in [
+        ("/grpc/0", 1, 0),
+        ("/grpc/14", 0, 1),
+        ("/grpc/5", 1, 0),
+        ("/grpc/8", 0, 0),
+        ("/grpc/13", 0, 1),
+        ("/grpc/none", 0, 1),
+        ("/grpc/0", 1, 0),
+    ] {
+        let (body, ..) = call_for(path, site.door()).await;
+        assert_eq!(body, "part", "{path}");
+        expected = (expected.0 + good, expected.1 + bad);
+        until(path, || counts() == expected).await;
+    }
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn calls_that_fail_by_their_trailers_eject_a_pod() {
+    let mut site = Site::new("us-west");
+    site.export();
+    site.slice(1);
+    site.import("grpc");
+    let _pod = Pod::start_h2c(site.pod(0), "pod-0").await;
+    site.start().await;
+    for _ in 0..5 {
+        call_for("/grpc/14", site.door()).await;
+    }
+    until("it is ejected", || {
+        let view = site.proxy().view();
+        view.services[0].clusters[0].endpoints[0].state != EndpointState::Ready
+    })
+    .await;
+    site.stop().await;
 }

@@ -334,6 +334,12 @@ async fn a_client_that_leaves_counts_against_the_path() {
     raw.write_all(b"GET /slow?5000 HTTP/1.1\r\nhost: m\r\n\r\n").await.unwrap();
     until("the pod has it", || pod.count() == 1).await;
     let failures = || site.proxy().view().services[0].clusters[0].endpoints[0].failures;
+    // One who leaves at once has not waited for an answer; one who leaves later has.
+    drop(raw);
+    let mut raw = TcpStream::connect(site.door()).await.unwrap();
+    raw.write_all(b"GET /slow?5000 HTTP/1.1\r\nhost: m\r\n\r\n").await.unwrap();
+    until("the pod has that too", || pod.count() == 2).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(failures(), 0);
     drop(raw);
     until("it is counted", || failures() == 1).await;

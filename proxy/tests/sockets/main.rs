@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod changes;
+mod checks;
 mod client;
+mod deadlines;
 mod detect;
 mod failover;
 mod gateway;
 mod grpc;
+mod hedging;
 mod local;
 mod pair;
 mod plain;
@@ -16,6 +19,7 @@ mod psql;
 mod raw;
 mod relay;
 mod rules;
+mod silent;
 mod site;
 mod streams;
 mod upgrades;

@@ -144,6 +144,20 @@ async fn answer(name: &str, mut request: Request<Incoming>) -> Response<Body> {
             let body = BoxBody::new(StreamBody::new(futures_util::stream::iter(frames)));
             Response::builder().header("content-type", "application/grpc").body(body).unwrap()
         }
+        path if path.starts_with("/grpc/") => {
+            // A call whose head says 200 and whose trailers say this status; none: it ends without trailers.
+            let mut frames = vec![Ok(Frame::data(Bytes::from_static(b"part")))];
+            let status = &path["/grpc/".len()..];
+            if status != "none" {
+                let trailers = http::HeaderMap::from_iter([(
+                    http::HeaderName::from_static("grpc-status"),
+                    status.parse::<http::HeaderValue>().unwrap(),
+                )]);
+                frames.push(Ok(Frame::trailers(trailers)));
+            }
+            let body = BoxBody::new(StreamBody::new(futures_util::stream::iter(frames)));
+            Response::builder().header("content-type", "application/grpc").body(body).unwrap()
+        }
         "/refuse-body" => {
             Response::builder().status(StatusCode::EXPECTATION_FAILED).body(text("no".to_owned())).unwrap()
         }

@@ -290,3 +290,54 @@ fn a_set_has_one_pod_on_probation_at_a_time() {
     world.balancer.step(true);
     assert!(pick(&route, &mut world.rng, now, &Attempted::none()).unwrap().probation, "now the second's turn");
 }
+
+#[test]
+fn what_pods_report_shifts_requests_between_them_and_no_capacity() {
+    let mut world = World::new(4, 2, 0);
+    world.run(1_000, 100);
+    let slots = world.slots(WEST);
+    let report = |world: &World| {
+        for (slot, weight) in slots.iter().zip([300.0, 100.0, 200.0]) {
+            slot.note_reported(weight, world.now());
+        }
+    };
+    report(&world);
+    world.run(11_000, 100);
+    report(&world);
+    world.run(1_000, 100);
+    let weights: Vec<f32> = world.route().clusters[0].targets.candidates.iter().map(|c| c.effective()).collect();
+    for (weight, expected) in weights.iter().zip([1.5, 0.5, 1.0, 1.0]) {
+        assert!((weight - expected).abs() < 0.02, "{weights:?}: the last reports nothing and gets the average");
+    }
+    assert!((world.route().clusters[0].place.capacity().0 - 4.0).abs() < 0.01);
+    assert!(world.share(WEST) > 0.999);
+    let picks = world.picks(WEST, 4_000);
+    assert!(picks[0] > 2 * picks[1], "{picks:?}");
+}
+
+#[test]
+fn a_call_is_judged_at_its_end_and_one_from_before_an_ejection_proves_nothing() {
+    let world = World::new(1, 1, 1);
+    let route = world.route();
+    let slot = &route.clusters[0].targets.candidates[0].slot;
+    let (now, latency) = (world.now(), std::time::Duration::from_millis(5));
+    let call = || pick_local_only(&route, &mut fastrand::Rng::with_seed(1), now, &Attempted::none()).unwrap().begin();
+    let (mut early, mut silent, mut late) = (call(), call(), call());
+    for flight in [&mut early, &mut silent] {
+        flight.begun(latency, now);
+    }
+    assert_eq!(slot.counts(), (0, 0), "a head is not the end");
+    assert!(slot.latency(now) >= latency, "but it tells the latency");
+    for _ in 0..5 {
+        slot.record(Outcome::ServerError, now + 100);
+    }
+    early.settle(|latency| Outcome::Success { latency }, now + 60_000);
+    assert_ne!(slot.usable(now + 60_000), Usable::Yes, "it began before the ejection");
+    early.settle(|_| Outcome::Broken, now + 60_000);
+    assert_eq!(slot.counts(), (1, 5), "told once");
+    drop(silent);
+    assert_eq!(slot.counts(), (1, 5), "cut short by its client: nothing");
+    late.begun(latency, now + 60_100);
+    late.settle(|latency| Outcome::Success { latency }, now + 60_200);
+    assert_eq!(slot.usable(now + 60_200), Usable::Yes);
+}

@@ -172,6 +172,12 @@ impl World {
         }
     }
 
+    /// What gossip tells of one gateway's node.
+    pub(super) fn told_of_gateway(&mut self, name: &str, at: usize, ready: bool) {
+        let record = GatewayRecord { address: format!("{name}-gw{at}:31443"), zone: String::new(), ready };
+        self.apply(Key::of_gateway(&cluster(name), &format!("node{at}")), Value::Gateway(record));
+    }
+
     /// The slice of a cluster's service; pods of the own cluster stand on a node each.
     pub(super) fn slice(&mut self, name: &str, pods: &[Pod]) {
         let count = |kind: Pod| u32::try_from(pods.iter().filter(|p| **p == kind).count()).unwrap();
