@@ -17,7 +17,7 @@ use crate::load::Load;
 use crate::poll::Poll;
 use crate::wire::{Answered, Wire};
 
-/// How long after the end answers are waited for.
+/// How long the client waits, once nothing more is due, while nothing at all comes.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest latency that is told apart, in nanoseconds.
 const LONGEST: u64 = 100_000_000_000;
@@ -101,6 +101,7 @@ impl Client {
         let (begin, mut answered) = (Instant::now(), Answered::new());
         let mut schedule = Schedule::new(pace, begin, begin + length);
         let mut latency = Histogram::new_with_bounds(1, LONGEST, 3)?;
+        let mut last = schedule.end;
         loop {
             let now = Instant::now();
             while let Some(&line) = self.free.front() {
@@ -111,7 +112,7 @@ impl Client {
             if schedule.over(now) && self.free.len() == self.slots {
                 break;
             }
-            if now > schedule.end + PATIENCE {
+            if now > last + PATIENCE {
                 bail!("{}: {} answers never came", self.at, self.slots - self.free.len());
             }
             for ready in self.poll.wait(Some(schedule.pause(now, !self.free.is_empty())))? {
@@ -120,6 +121,7 @@ impl Client {
                 line.attend(ready.writable, &self.poll, number, &mut self.buffer, &mut answered)
                     .with_context(|| format!("the client of {}", self.at))?;
                 let now = Instant::now();
+                last = last.max(now);
                 for due in answered.drain(..) {
                     let nanos = now.saturating_duration_since(due).as_nanos();
                     latency.saturating_record(u64::try_from(nanos).unwrap_or(LONGEST));

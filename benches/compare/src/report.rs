@@ -75,12 +75,13 @@ fn line(row: &Row) -> String {
         return format!("| {} | – | – | – |", row.name);
     }
     let (micros, ratio, rate) = (spread(&row.micros), spread(&row.ratios), spread(&row.rates));
+    let ratio = match ratio {
+        _ if row.ratios.is_empty() => "–".to_owned(),
+        (least, middle, most) => format!("{middle:.2} ({least:.2}–{most:.2})"),
+    };
     // Where the client is the limit, the proxy could have done more.
     let least = if row.full { "≥ " } else { "" };
-    format!(
-        "| {} | {:.1} ({:.1}–{:.1}) | {:.2} ({:.2}–{:.2}) | {least}{:.0} |",
-        row.name, micros.1, micros.0, micros.2, ratio.1, ratio.0, ratio.2, rate.1
-    )
+    format!("| {} | {:.1} ({:.1}–{:.1}) | {ratio} | {least}{:.0} |", row.name, micros.1, micros.0, micros.2, rate.1)
 }
 
 fn latency(out: &mut String, table: &added::Table) -> Result<()> {

@@ -139,8 +139,12 @@ fn table(run: &Run, pods: &Pods, peers: &[Peer], protocol: Protocol, load: Load)
             match sample(pods, peer, load, length) {
                 // The first round warms pools and caches.
                 Ok(_) if round == 0 => {}
-                Ok(sample) => row.add(&sample, *floor.get_or_insert(sample.micros), load),
-                Err(error) if peer.name == "floor" => return Err(error),
+                Ok(sample) => {
+                    if peer.name == "floor" {
+                        floor = Some(sample.micros);
+                    }
+                    row.add(&sample, floor, load);
+                }
                 Err(error) => row.trouble = Some(format!("{error:#}")),
             }
         }
@@ -180,10 +184,10 @@ fn sample(pods: &Pods, peer: &Peer, load: Load, length: Duration) -> Result<Samp
 }
 
 impl Row {
-    fn add(&mut self, sample: &Sample, floor: f64, load: Load) {
+    fn add(&mut self, sample: &Sample, floor: Option<f64>, load: Load) {
         self.micros.push(sample.micros);
         self.rates.push(sample.rate);
-        self.ratios.push(sample.micros / floor);
+        self.ratios.extend(floor.map(|floor| sample.micros / floor));
         self.full |= sample.busy > FULL;
         // Health checks connect now and then, and a pool may grow to what is under way.
         let kept = 10 + load.at_once() as u64 + sample.good / 100;
