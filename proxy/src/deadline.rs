@@ -50,6 +50,11 @@ impl Deadline {
         Self { began: now, ..self }
     }
 
+    /// That moment, or the end of the call if a client wants it sooner.
+    pub(crate) fn within_call(&self, moment: Instant) -> Instant {
+        self.call.map_or(moment, |call| call.min(moment))
+    }
+
     /// When the request was ready to be sent.
     pub(crate) const fn began(&self) -> Instant {
         self.began

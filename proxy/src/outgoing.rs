@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use crate::body::{Hold, Inflow, Released, RequestBody};
+use crate::body::{Hold, Inflow, Movement, Released, RequestBody};
 use crate::client::LeftHttp;
 use crate::config::{Limits, Timeouts};
 use crate::deadline::Deadline;
@@ -63,8 +63,10 @@ pub(crate) struct Outgoing {
     version: Version,
     pub(crate) notes: Notes,
     payload: RefCell<Payload>,
-    /// Until when an answer is worth having.
+    /// Until when an answer is worth having, once all of the request is sent.
     pub(crate) deadline: Deadline,
+    /// Of a body that is passed through.
+    movement: Option<Movement>,
     repeated: Cell<bool>,
     /// Pods are spoken to in HTTP/2.
     pub(crate) h2c: bool,
@@ -86,13 +88,16 @@ impl Outgoing {
         h2c: bool,
         bounds: Bounds,
     ) -> Result<Self, Kind> {
+        let mut movement = None;
         let payload = if body.is_end_stream() {
             // No timer for the many that have none.
             Payload::None
         } else {
             // Streams of gRPC may be silent for as long as they like.
             let stall = (!is_grpc(&head.headers)).then_some(bounds.stall);
-            let reading = payload(&head.method, Inflow::new(body, stall), &notes, bounds.keep);
+            let inflow = Inflow::new(body, stall);
+            movement = Some(inflow.movement());
+            let reading = payload(&head.method, inflow, &notes, bounds.keep);
             let read = tokio::time::timeout_at(bounds.deadline.at(), reading).await.map_err(|_| Kind::Timeout)?;
             read.map_err(Failure::kind)?
         };
@@ -104,6 +109,7 @@ impl Outgoing {
             version: head.version,
             notes,
             payload: RefCell::new(payload),
+            movement: movement.filter(|_| !waited),
             deadline: if waited { bounds.deadline.complete_at(Instant::now()) } else { bounds.deadline },
             repeated: Cell::new(false),
             h2c,
@@ -121,11 +127,19 @@ impl Outgoing {
             version: head.version,
             notes,
             payload: RefCell::new(Payload::None),
+            movement: None,
             deadline,
             repeated: Cell::new(false),
             h2c: false,
             upgrade: None,
         }
+    }
+
+    /// The moment to which `end` moves because the body has moved less than `limit` ago: the time for an answer begins
+    /// when the last of the request is sent. `None` when it stays.
+    pub(crate) fn later(&self, limit: Duration, end: Instant) -> Option<Instant> {
+        let later = self.deadline.within_call(self.movement.as_ref()?.last() + limit);
+        (later > end).then_some(later)
     }
 
     /// What could be sent again.

@@ -1,6 +1,8 @@
 //! A client's body as it comes in, given up when it stops coming.
 
+use std::cell::Cell;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -40,17 +42,34 @@ impl Stall {
     }
 }
 
+/// When a body last moved, for whoever gives its request time: an upload that comes along is no late answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Movement(Rc<Cell<Instant>>);
+
+impl Movement {
+    /// When the last of it was passed on so far.
+    pub(crate) fn last(&self) -> Instant {
+        self.0.get()
+    }
+}
+
 /// A client's body with its patience. A pod that reads slowly does not use it up: then nothing is asked of the client.
 #[derive(Debug)]
 pub(crate) struct Inflow {
     body: Incoming,
     stall: Option<Stall>,
+    movement: Movement,
 }
 
 impl Inflow {
     /// `stall`: how long it may be silent while it is read; `None` for ever.
     pub(crate) fn new(body: Incoming, stall: Option<Duration>) -> Self {
-        Self { body, stall: stall.map(Stall::new) }
+        Self { body, stall: stall.map(Stall::new), movement: Movement(Rc::new(Cell::new(Instant::now()))) }
+    }
+
+    /// Tells when it last moved, for as long as anybody asks.
+    pub(crate) fn movement(&self) -> Movement {
+        self.movement.clone()
     }
 }
 
@@ -61,6 +80,9 @@ impl Body for Inflow {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.body).poll_frame(cx);
+        if polled.is_ready() {
+            this.movement.0.set(Instant::now());
+        }
         let Some(stall) = &mut this.stall else { return polled.map_err(BodyError::Http) };
         if polled.is_pending() {
             return stall.poll_over(cx).map(|()| Some(Err(BodyError::Stalled)));

@@ -89,24 +89,39 @@ impl<'r> Ground<'r> {
         let mut reached = false;
         let ended = {
             let mut first = pin!(attempt(self.worker, &self.route.key, &choice, self.request, &mut reached));
-            match timeout_at(overdue.unwrap_or(end), first.as_mut()).await {
-                Ok(Ok(reply)) => Ok((reply, choice.cluster.clone())),
-                Ok(Err(failure)) => {
+            let waited = match overdue {
+                Some(overdue) => timeout_at(overdue, first.as_mut()).await.ok(),
+                None => self.until(began, end, first.as_mut()).await,
+            };
+            match waited {
+                Some(Ok(reply)) => Ok((reply, choice.cluster.clone())),
+                Some(Err(failure)) => {
                     if !failure.blames_connection() {
                         tried.note(&choice);
                     }
                     Err(Missed::Failed(failure))
                 }
-                Err(_) if overdue.is_none() => {
+                None if overdue.is_none() => {
                     tried.note(&choice);
                     Err(Missed::Late)
                 }
                 // Boxed, so that requests that are answered in time do not carry it.
-                Err(_) => Box::pin(self.race(first, choice, end, tried, tally)).await,
+                None => Box::pin(self.race(first, choice, end, tried, tally)).await,
             }
         };
         *touched |= reached || matches!(ended, Err(Missed::Late));
         ended
+    }
+
+    /// An attempt that is not hedged, until `end`, or so long after its body has last moved. `None` when it is late.
+    async fn until<F: Future>(self, began: Instant, mut end: Instant, mut attempt: Pin<&mut F>) -> Option<F::Output> {
+        let limit = end.saturating_duration_since(began);
+        loop {
+            match timeout_at(end, attempt.as_mut()).await {
+                Ok(output) => return Some(output),
+                Err(_) => end = self.request.later(limit, end)?,
+            }
+        }
     }
 
     /// The attempt is overdue: whoever answers first.

@@ -1,7 +1,9 @@
 //! Answers that come in pieces, bodies that are large, and words before the answer; through one hop and through two.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
+use strait_proxy::ProxyConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -19,13 +21,17 @@ struct Both {
 
 impl Both {
     async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    async fn with(edit: impl Fn(&mut ProxyConfig)) -> Self {
         let mut site = Site::new("us-west");
         site.export();
         site.slice(1);
         site.import("http");
         let near = listen(site.pod(0)).await;
-        site.start().await;
-        let mut pair = Pair::speaking("http", 1, None, |_| ()).await;
+        site.start_with(&edit).await;
+        let mut pair = Pair::speaking("http", 1, None, edit).await;
         pair.west_pods.clear();
         pair.east_pods.clear();
         let far = listen(pair.east.pod(0)).await;
@@ -96,6 +102,33 @@ async fn a_large_body_waits_for_a_pod_that_reads_slowly() {
         assert_eq!(taken + rest, LARGE);
         server.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
         assert!(head(&mut client).await.starts_with("http/1.1 204 "));
+    }
+    both.stop().await;
+}
+
+/// The time for an answer begins when the last of the request was sent.
+#[tokio::test]
+async fn an_upload_may_take_longer_than_an_answer() {
+    const PIECES: usize = 12;
+    let limit = Duration::from_secs(3);
+    let both = Both::with(|config| config.timeouts.request = limit).await;
+    for (door, pod) in both.doors() {
+        let request = format!("POST /upload HTTP/1.1\r\nhost: m\r\ncontent-length: {}\r\n\r\n", PIECES * 5);
+        let (mut client, mut server, _) = ask(door, pod, &request).await;
+        let began = Instant::now();
+        for _ in 0..PIECES {
+            tokio::time::sleep(limit / 8).await;
+            client.write_all(b"piece").await.unwrap();
+        }
+        swallow(&mut server, PIECES * 5).await;
+        assert!(began.elapsed() > limit, "or nothing was tried");
+        server.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        assert!(head(&mut client).await.starts_with("http/1.1 204 "));
+        drop(server);
+        // And then it has its limit.
+        let (mut client, _server, _) = ask(door, pod, &request).await;
+        client.write_all(&b"piece".repeat(PIECES)).await.unwrap();
+        assert!(head(&mut client).await.starts_with("http/1.1 504 "));
     }
     both.stop().await;
 }
