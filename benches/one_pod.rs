@@ -1,6 +1,6 @@
 //! A running proxy with one worker in front of one pod, for benches of whole requests.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;

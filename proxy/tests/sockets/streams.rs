@@ -173,7 +173,7 @@ async fn a_pod_decides_whether_it_takes_the_body() {
         }
         assert!(told.starts_with("http/1.1 417 "), "{told}");
         let _ = client.write_all(b"hello").await;
-        let unread = tokio::time::timeout(std::time::Duration::from_millis(300), server.read_u8()).await;
+        let unread = tokio::time::timeout(Duration::from_millis(300), server.read_u8()).await;
         assert!(!matches!(unread, Ok(Ok(_))), "the pod wanted no body: {unread:?}");
     }
     both.stop().await;
@@ -195,7 +195,7 @@ async fn words_before_the_answer_do_not_break_it() {
 
 #[tokio::test]
 async fn an_upload_whose_link_dies_does_not_look_whole() {
-    let mut pair = Pair::speaking("http", 1, Some(std::time::Duration::from_millis(5)), |_| ()).await;
+    let mut pair = Pair::speaking("http", 1, Some(Duration::from_millis(5)), |_| ()).await;
     pair.west_pods.clear();
     pair.east_pods.clear();
     let pod = listen(pair.east.pod(0)).await;
