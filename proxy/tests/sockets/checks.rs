@@ -24,7 +24,7 @@ async fn a_pod_that_is_back_is_found_without_a_request() {
     site.slice(2);
     site.import("");
     let mut pods = pods_of(&site, 2).await;
-    site.start().await;
+    site.start_with(|config| config.timeouts.check_idle = Some(Duration::from_secs(5))).await;
     let gone = site.pod(1).to_string();
     drop(pods.pop());
     while state(&site, "us-west", &gone) == Some(EndpointState::Ready) {
