@@ -213,6 +213,7 @@ fn start_proxy(
     config.workers = std::num::NonZeroUsize::new(args.workers);
     config.timeouts.request = args.request_timeout;
     config.timeouts.failback_ramp = args.failback_ramp;
+    config.orca = args.orca;
     config.origin = origin;
     Ok(Proxy::start(config)?)
 }

@@ -152,6 +152,9 @@ pub struct AgentArgs {
     /// The longest a proxied request may wait for its answer to begin
     #[arg(long, env = "STRAIT_REQUEST_TIMEOUT", default_value = "30s", value_parser = some_time)]
     pub request_timeout: Duration,
+    /// Let pods shift requests between them by what they report of their own load (ORCA's `endpoint-load-metrics`)
+    #[arg(long, env = "STRAIT_ORCA")]
+    pub orca: bool,
 }
 
 fn cluster_id(text: &str) -> Result<ClusterId, String> {

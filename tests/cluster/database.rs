@@ -59,8 +59,8 @@ spec:
 /// A session asks, writes, waits and reads a few megabytes; the next one finds what was written.
 pub fn psql(world: &mut World) -> Result<()> {
     match world.rig.rig(&["postgres"]) {
-        Err(e) if format!("{e:#}").contains("no PostgreSQL") => {
-            println!("  PostgreSQL is not installed: not tried");
+        Err(e) if std::env::var_os("CI").is_none() && format!("{e:#}").contains("no PostgreSQL") => {
+            println!("SKIP: psql across clusters was not tried: {e:#}");
             return Ok(());
         }
         made => made.map(drop)?,
