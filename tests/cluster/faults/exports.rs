@@ -45,7 +45,7 @@ pub fn unexport_everywhere(world: &mut World) -> Result<()> {
 }
 
 /// Connections that were made to the cluster's own Service in between stay there, past what comes next.
-fn clients_anew(world: &World) -> Result<()> {
+pub fn clients_anew(world: &World) -> Result<()> {
     setup::plain_name_steered(world)?;
     clients::start(&world.rig, &world.clients)?;
     world.clients.iter().try_for_each(|client| client.wait_answered(Duration::from_secs(120)))

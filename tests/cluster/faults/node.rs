@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::exports::clients_anew;
 use super::{Expected, Served, observe, seconds};
 use crate::world::{FAR, HOME, NEAR, World};
 
@@ -11,6 +12,8 @@ const NODE: &str = "us-west-2";
 pub fn crash(world: &mut World) -> Result<()> {
     let expected = Expected { model: Served::Finally(&[HOME, NEAR, FAR]), tally: Served::Always(&[NEAR, FAR]) };
     let watch = seconds(world, 40, 90);
+    // Connections that were opened while the own node's agent was away lead to this node's agent, and die with it.
+    clients_anew(world)?;
     let result = observe(world, "node-crash", expected, watch, |world| world.rig.rig(&["crash", NODE]).map(drop));
     // What an operator does about a node that will not return; its pods are then forgotten.
     world.rig.kubectl(HOME, &["delete", "node", NODE, "--wait=false"])?;

@@ -9,7 +9,7 @@ use kube::core::ObjectMeta;
 use strait_catalog::{Protocol, ServiceKey};
 
 use super::intent::{Intent, remembered_as};
-use super::steer::{Verdict, verdict};
+use super::steer::{Verdict, steering_before, verdict};
 use super::{Memory, World};
 use crate::api::{
     ImportedPort, LINGERING_ANNOTATION, LISTENERS_ANNOTATION, SYSTEM_NAMESPACE, ServiceImport, ServiceImportSpec,
@@ -69,7 +69,7 @@ pub(super) fn import(world: World<'_>, memory: &mut Memory, service: &ServiceKey
     let standing = world.observed.derived.get(&name).filter(|d| !d.leaving && !resolved.headless);
     let (derived_ports, missing) = listeners(memory, service, &resolved);
     let verdict = if lingering { Verdict::NotAsked } else { verdict(world, memory, service, &resolved) };
-    let steered_before = held.map_or(Steering::None, |i| i.steering());
+    let steered_before = steering_before(world, service);
     let steering = steering(world, service, steered_before, verdict == Verdict::Steer);
     Some(Import {
         lingering,

@@ -10,6 +10,7 @@ use super::{Memory, World};
 use crate::controller::naming::{UNSTEERED_NAMESPACES, derived_name};
 use crate::controller::observed::{OwnMarks as _, Steering};
 use crate::controller::resolve::Resolved;
+use crate::coredns::names;
 
 /// Condition type on a ServiceExport that wishes for its plain name.
 pub(super) const PLAIN_NAME: &str = "strait.dev/PlainName";
@@ -50,6 +51,23 @@ fn ready(world: World<'_>, service: &ServiceKey) -> bool {
     has_address && world.observed.ready.get(&name).is_some_and(|n| *n > 0)
 }
 
+/// How the plain name stands: as the import says. Where somebody has deleted the import, the snippet tells that the name
+/// was steered, as long as the derived Service that it leads to is there: a name that is taken back for the moment until
+/// the import is written again may stay away for as long as CoreDNS takes to see its ConfigMap twice.
+pub(super) fn steering_before(world: World<'_>, service: &ServiceKey) -> Steering {
+    if let Some(import) = world.observed.imports.get(service).filter(|i| i.managed()) {
+        return import.steering();
+    }
+    let leads =
+        world.observed.derived.get(&derived_name(service)).is_some_and(|d| !d.addresses.is_empty() && !d.leaving);
+    let written = world.observed.names.as_ref();
+    if leads && written.is_some_and(|text| names::contains(text, service, &world.settings.cluster_domain)) {
+        Steering::Steered
+    } else {
+        Steering::None
+    }
+}
+
 /// Whether the plain name of an imported service leads to its derived Service.
 pub(super) fn verdict(world: World<'_>, memory: &Memory, service: &ServiceKey, resolved: &Resolved) -> Verdict {
     if !resolved.plain_name {
@@ -65,7 +83,7 @@ pub(super) fn verdict(world: World<'_>, memory: &Memory, service: &ServiceKey, r
     let for_at_least = |since: Option<&Duration>, wait: Duration| {
         since.is_some_and(|since| world.now.mono.saturating_sub(*since) >= wait)
     };
-    let steered = world.observed.imports.get(service).is_some_and(|i| i.steering() == Steering::Steered);
+    let steered = steering_before(world, service) == Steering::Steered;
     if steered && !for_at_least(memory.dark.get(service), world.settings.dark) {
         return Verdict::Steer;
     }

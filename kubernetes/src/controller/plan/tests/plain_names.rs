@@ -109,6 +109,28 @@ fn a_service_exported_again_while_it_lingers_is_as_before() {
 }
 
 #[test]
+fn an_import_deleted_by_hand_comes_back_and_its_name_never_goes() {
+    for forgotten in [false, true] {
+        let mut bench = up();
+        let before = bench.observed.imports.remove(&key(MODEL)).unwrap();
+        if forgotten {
+            // The controller died as well.
+            bench.memory = Memory::default();
+            bench.hear_all();
+        }
+        for _ in 0..8 {
+            let pass = bench.pass();
+            assert!(pass.actions.iter().all(|a| !matches!(a, Action::WriteNames(_))), "{:?}", pass.actions);
+            bench.apply(pass);
+            bench.advance(1);
+        }
+        let after = &bench.observed.imports[&key(MODEL)];
+        assert_eq!((after.listeners(), &after.spec.ips), (before.listeners(), &before.spec.ips));
+        assert_eq!(after.steering(), Steering::Steered);
+    }
+}
+
+#[test]
 fn without_a_plain_name_nothing_lingers() {
     let mut bench = Bench::new();
     bench.export("us-west", MODEL, 10, &[("http", 80)]);
