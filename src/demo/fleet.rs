@@ -126,6 +126,7 @@ impl Fleet {
             drain_timeout: Duration::ZERO,
             failback_ramp: FAILBACK_RAMP,
             request_timeout: Duration::from_secs(30),
+            orca: false,
         })
     }
 
