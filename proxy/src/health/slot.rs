@@ -19,6 +19,9 @@ const COST_FLOOR_MS: f32 = 0.2;
 const RAMP_MS: f64 = 10_000.0;
 /// Share of its weight such a target starts with.
 const RAMP_START: f64 = 0.1;
+/// The same for a gateway, which stands for a whole cluster: below a third of it nothing counts as spare where a cluster's
+/// load is not known, and no request would go there for seconds after a heal.
+const GATEWAY_RAMP_START: f64 = 0.4;
 
 /// A target that answered this recently is alive, in milliseconds: clients that leave it say that it is slow.
 const ALIVE_MS: u64 = 1_000;
@@ -358,7 +361,10 @@ impl Slot {
     fn ramp(&self, now_ms: u64) -> f64 {
         match self.fresh_ms.load(Ordering::Relaxed) {
             0 => 1.0,
-            at => (now_ms.saturating_sub(at) as f64 / RAMP_MS).clamp(RAMP_START, 1.0),
+            at => {
+                let start = if matches!(self.target, Target::Gateway { .. }) { GATEWAY_RAMP_START } else { RAMP_START };
+                (now_ms.saturating_sub(at) as f64 / RAMP_MS).clamp(start, 1.0)
+            }
         }
     }
 
