@@ -4,6 +4,7 @@ mod checking;
 mod gossip;
 mod health;
 mod hedging;
+pub(super) mod inputs;
 mod policies;
 mod pressed;
 mod properties;

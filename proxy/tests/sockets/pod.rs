@@ -39,16 +39,7 @@ impl Pod {
     }
 
     async fn serve(address: SocketAddr, name: &str, h2c: bool) -> Self {
-        let mut tries = 0;
-        let listener = loop {
-            // A pod that stood here a moment ago may still be closing.
-            match listen(address) {
-                Ok(listener) => break listener,
-                Err(error) => assert!(tries < 500, "{address}: {error}"),
-            }
-            tries += 1;
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        };
+        let listener = stand(address).await;
         let (requests, connections) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let run = run(listener, h2c, name.to_owned(), requests.clone(), connections.clone());
         let task = tokio::spawn(run).abort_handle();
@@ -63,6 +54,19 @@ impl Pod {
 impl Drop for Pod {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// A listener there, once a pod that stood there a moment ago has closed.
+pub async fn stand(address: SocketAddr) -> TcpListener {
+    let mut tries = 0;
+    loop {
+        match listen(address) {
+            Ok(listener) => return listener,
+            Err(error) => assert!(tries < 500, "{address}: {error}"),
+        }
+        tries += 1;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

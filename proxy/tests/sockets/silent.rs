@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
+
+use crate::pod::stand;
 
 /// Dropping it closes its sockets at once.
 pub struct Silent {
@@ -17,16 +18,7 @@ pub struct Silent {
 
 impl Silent {
     pub async fn start(address: SocketAddr) -> Self {
-        let mut tries = 0;
-        let listener = loop {
-            // A pod that stood here a moment ago may still be closing.
-            match listen(address) {
-                Ok(listener) => break listener,
-                Err(error) => assert!(tries < 500, "{address}: {error}"),
-            }
-            tries += 1;
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        };
+        let listener = stand(address).await;
         let heads = Arc::new(AtomicU32::new(0));
         let task = tokio::spawn(run(listener, heads.clone())).abort_handle();
         Self { heads, task }
@@ -42,13 +34,6 @@ impl Drop for Silent {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(1024)
 }
 
 async fn run(listener: TcpListener, heads: Arc<AtomicU32>) {

@@ -4,25 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::balance::spill::{Shares, Spill};
+use crate::balance::tests::inputs::{any_inputs, input};
 
 const TICK: u64 = 100;
 const OWN: ClusterNumber = ClusterNumber(0);
 const EAST: ClusterNumber = ClusterNumber(1);
 const EU: ClusterNumber = ClusterNumber(2);
-
-fn input(at: u32, healthy: f64, expected: f64) -> ClusterInput {
-    ClusterInput {
-        cluster: ClusterNumber(at),
-        local: at == 0,
-        healthy,
-        expected,
-        load: None,
-        rtt_ms: Some(if at == 0 { 0.0 } else { 30.0 + 40.0 * f64::from(at) }),
-        weight: 1.0,
-        answers: (0, 0),
-        slow: false,
-    }
-}
 
 /// Own cluster, one 70 ms away, one 110 ms away, of ten endpoints each, so many of them healthy.
 fn healthy(parts: [f64; 3]) -> Vec<ClusterInput> {
@@ -43,24 +30,6 @@ fn close(a: f64, b: f64) -> bool {
 fn assert_shares(shares: &Shares, want: [f64; 3]) {
     let got = shares.shares();
     assert!(got.iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-3), "{got:?}, not {want:?}");
-}
-
-fn any_input(at: u32) -> impl Strategy<Value = ClusterInput> {
-    let load = prop::option::of(0.0..20.0_f64);
-    let numbers = (0.0..20.0_f64, 0.0..1.0_f64, load, prop::option::of(0.0..400.0_f64), 0.0..=1.0_f64);
-    (numbers, any::<bool>(), (0..100_u32, 0..100_u32), any::<bool>()).prop_map(
-        move |((expected, part, load, rtt_ms, weight), dead, answers, slow)| {
-            let healthy = if dead { 0.0 } else { expected * part };
-            ClusterInput { load, rtt_ms, weight, answers, slow, ..input(at, healthy, expected) }
-        },
-    )
-}
-
-fn any_inputs() -> impl Strategy<Value = Vec<ClusterInput>> {
-    (1..6_u32, any::<bool>()).prop_flat_map(|(len, local)| {
-        let first = u32::from(!local);
-        (first..first + len).map(any_input).collect::<Vec<_>>()
-    })
 }
 
 fn any_ranking() -> impl Strategy<Value = Ranking> {
