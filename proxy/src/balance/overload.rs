@@ -7,8 +7,8 @@
 //! worked off, and from then on a quarter of what was in flight.
 //!
 //! ```text
-//! w = in flight ÷ answers a second         (Little's law)
-//! overloaded: left > 5 % of those that ended in the last second, and w > 2 × the least w of late
+//! w = in flight on average ÷ answers a second         (Little's law)
+//! overloaded: left > 5 % of those that ended in the last second, and w > 2 × the least w of late, and w > 20 ms
 //! knee = in flight at that moment; for w, at most 5 s, only the floor; then limit = knee ÷ 4
 //! floor = 2 × the most that was in flight of late while answers were not slow, one for each endpoint at least
 //! while it is reached the limit rises by half a hundredth a second, by half when answers are not slow; it is halved
@@ -26,6 +26,9 @@ const LEAVING: f64 = 0.05;
 const LEAVING_LEAST: u64 = 10;
 /// How much slower than in good times.
 const SLOWER: f64 = 2.0;
+/// Nobody waits for what takes less than this, in milliseconds: clients that leave then leave for reasons of their own, as a
+/// load generator does at the end of its run.
+const SLOW_LEAST_MS: f64 = 20.0;
 /// What is normal rises by an e-fold in this time, in milliseconds: what stays slow for minutes is how it is.
 const NORMAL_MS: f64 = 300_000.0;
 /// The part of the knee that is the limit: clients then wait for about a quarter of the time after which they leave.
@@ -59,6 +62,10 @@ pub(super) struct Flow {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Overload {
     looked: Option<(u64, Flow)>,
+    /// When the last step was, in milliseconds.
+    stepped_ms: u64,
+    /// Requests in flight × milliseconds since the last look.
+    waited: f64,
     /// The least time in flight of late, in milliseconds.
     normal_ms: Option<f64>,
     /// The most that was in flight of late while answers were not slow.
@@ -79,13 +86,19 @@ struct Limit {
 impl Overload {
     /// How much may be in flight from now on; `None` for any number.
     pub(super) fn step(&mut self, now_ms: u64, flow: Flow) -> Option<f64> {
+        self.waited += flow.held * millis(now_ms.saturating_sub(self.stepped_ms));
+        self.stepped_ms = now_ms;
         match self.looked {
             Some((at_ms, before)) if now_ms.saturating_sub(at_ms) >= LOOK_MS => {
                 self.looked = Some((now_ms, flow));
                 self.look(now_ms, now_ms - at_ms, before, flow);
+                self.waited = 0.0;
             }
             Some(_) => {}
-            None => self.looked = Some((now_ms, flow)),
+            None => {
+                self.looked = Some((now_ms, flow));
+                self.waited = 0.0;
+            }
         }
         let floor = (FLOOR * self.borne).max(flow.ready).max(1.0);
         let limit = self.limit.as_mut()?;
@@ -100,12 +113,11 @@ impl Overload {
         // Counts begin anew when the own cluster leaves the route and comes back.
         let served = flow.served.saturating_sub(before.served);
         let left = flow.left.saturating_sub(before.left);
-        // With nobody in flight at this moment, less than one was on average.
-        let takes_ms = flow.held.max(1.0) * millis(gone_ms) / millis(served);
-        let slow = self.normal_ms.is_some_and(|normal| takes_ms > SLOWER * normal);
+        let takes_ms = self.waited / millis(served);
+        let slow = self.normal_ms.is_some_and(|normal| takes_ms > (SLOWER * normal).max(SLOW_LEAST_MS));
         if served > 0 && !slow {
             let faded = self.borne * (-millis(gone_ms) / NORMAL_MS).exp();
-            self.borne = flow.held.max(faded);
+            self.borne = (self.waited / millis(gone_ms)).max(flow.held).max(faded);
         }
         if served > 0 {
             let risen = self.normal_ms.map_or(f64::INFINITY, |n| n * (millis(gone_ms) / NORMAL_MS).exp());
@@ -239,6 +251,20 @@ mod tests {
             // A third of the searches is given up while somebody types, at an unchanged pace of answers.
             let flow = Flow { held: 20.0, served: second * 200, left: second * 100, ready: 10.0 };
             assert_eq!(overload.step(second * 1_000, flow), None);
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_load_generators_run_limits_nothing() {
+        let (mut overload, mut flow) = (Overload::default(), Flow { held: 0.0, served: 0, left: 0, ready: 1.0 });
+        for tenth in 0..6_000_u64 {
+            // 32 connections and a millisecond for each request: 1,010 ms of work and then four seconds of nothing, so that
+            // the last of it falls anywhere between two looks.
+            let works_ms = 1_010_u64.saturating_sub(tenth * 100 % 5_300).min(100);
+            flow.served += 32 * works_ms;
+            flow.left += if (1..100).contains(&works_ms) { 32 } else { 0 };
+            flow.held = if works_ms == 100 { 32.0 } else { 0.0 };
+            assert_eq!(overload.step(tenth * 100, flow), None, "{tenth} tenths of a second");
         }
     }
 
