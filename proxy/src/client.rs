@@ -69,15 +69,9 @@ pub(crate) fn welcome(worker: &Rc<Worker>, door: &Rc<Door>, tcp: TcpStream, peer
 
 async fn converse(worker: Rc<Worker>, door: Rc<Door>, tcp: TcpStream, peer: SocketAddr) {
     let clock = Arc::new(HeadClock::new(Instant::now()));
-    let limit = worker.shared.timeouts.head;
-    let any = (door.speech == Speech::Detect).then_some(worker.shared.timeouts.detect);
-    let mut phase = worker.phase.clone();
-    let detected = tokio::select! {
-        detected = tokio::time::timeout(limit, detect(tcp, clock.clone(), any)) => detected,
-        () = stopped_listening(&mut phase) => return,
-    };
-    let Ok(Ok(Some((spoken, io)))) = detected else { return };
-    let trace = Trace::new(peer.ip(), worker.shared.local.as_str());
+    // In a box of its own, which is gone when the first words are spoken: an idle connection is kept small.
+    let Some((spoken, io)) = Box::pin(first_words(&worker, &door, tcp, clock.clone())).await else { return };
+    let trace = Trace::new(peer.ip(), &worker.pseudonym);
     if spoken != Spoken::Other && io.cut_when_unread(worker.shared.timeouts.unread).is_err() {
         return;
     }
@@ -85,13 +79,37 @@ async fn converse(worker: Rc<Worker>, door: Rc<Door>, tcp: TcpStream, peer: Sock
     match spoken {
         Spoken::Http1 => {
             let visit = begin(Manner::Http1);
-            Box::pin(http1(worker, door, visit, io)).await;
+            let mut io = io;
+            // An idle connection is parked: hyper's state of it, with its buffers, is given up, and made again when the
+            // client stirs.
+            while let Some(parked) = Box::pin(http1(&worker, &door, &visit, io)).await {
+                if !visit.parked(&worker, &parked).await {
+                    return;
+                }
+                io = parked;
+            }
         }
         Spoken::Http2 => {
             let visit = begin(Manner::Http2);
             Box::pin(http2(worker, door, visit, io)).await;
         }
         Spoken::Other => Box::pin(relay::relay(&worker, &door, io.into_side())).await,
+    }
+}
+
+/// What the client speaks; `None` when it says nothing in time.
+async fn first_words(
+    worker: &Worker,
+    door: &Door,
+    tcp: TcpStream,
+    clock: Arc<HeadClock>,
+) -> Option<(Spoken, ClientIo)> {
+    let timeouts = &worker.shared.timeouts;
+    let any = (door.speech == Speech::Detect).then_some(timeouts.detect);
+    let mut phase = worker.phase.clone();
+    tokio::select! {
+        detected = tokio::time::timeout(timeouts.head, detect(tcp, clock, any)) => detected.ok()?.ok()?,
+        () = stopped_listening(&mut phase) => None,
     }
 }
 
@@ -102,37 +120,36 @@ async fn stopped_listening(phase: &mut watch::Receiver<Phase>) {
     tokio::time::sleep(LAST_WORD).await;
 }
 
-/// HTTP/1.1 for as long as it lasts. An idle connection is parked: hyper's state of it, with its buffers, is given up, and
-/// made again when the client stirs.
-async fn http1(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, mut io: ClientIo) {
+/// HTTP/1.1 until the connection ends, or is idle and comes back to be parked.
+async fn http1(worker: &Rc<Worker>, door: &Rc<Door>, visit: &Rc<Visit>, io: ClientIo) -> Option<ClientIo> {
     let most = worker.shared.limits.head_bytes.max(16 * 1024);
-    loop {
-        let service = {
-            let (worker, door, visit) = (worker.clone(), door.clone(), visit.clone());
-            service_fn(move |request| answer(worker.clone(), door.clone(), visit.clone(), request))
-        };
-        let mut conn = Box::pin(
-            http1::Builder::new()
-                // The visit's own clock tells a slow head from an idle connection; hyper's would set a timer a request.
-                .header_read_timeout(None)
-                .max_buf_size(most)
-                .serve_connection(TokioIo::new(io), service),
-        );
-        let ended = visit.attend(conn.as_mut(), |conn| conn.graceful_shutdown()).await;
-        let parked = match ended {
-            Ended::Idle => true,
-            Ended::Over(Ok(())) if visit.leaves_http() => false,
-            ended => return tell(&worker, &door, &visit, ended),
-        };
-        let parts = Pin::into_inner(conn).into_parts();
-        io = parts.io.into_inner().with_ahead(parts.read_buf);
-        if !parked {
-            return visit.leave_http(io);
+    let service = {
+        let (worker, door, visit) = (worker.clone(), door.clone(), visit.clone());
+        service_fn(move |request| answer(worker.clone(), door.clone(), visit.clone(), request))
+    };
+    let mut conn = Box::pin(
+        http1::Builder::new()
+            // The visit's own clock tells a slow head from an idle connection; hyper's would set a timer a request.
+            .header_read_timeout(None)
+            .max_buf_size(most)
+            .serve_connection(TokioIo::new(io), service),
+    );
+    let ended = visit.attend(conn.as_mut(), |conn| conn.graceful_shutdown()).await;
+    let idle = match ended {
+        Ended::Idle => true,
+        Ended::Over(Ok(())) if visit.leaves_http() => false,
+        ended => {
+            tell(worker, door, visit, ended);
+            return None;
         }
-        if !visit.parked(&worker, &io).await {
-            return;
-        }
+    };
+    let parts = Pin::into_inner(conn).into_parts();
+    let io = parts.io.into_inner().with_ahead(parts.read_buf);
+    if idle {
+        return Some(io);
     }
+    visit.leave_http(io);
+    None
 }
 
 async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientIo) {

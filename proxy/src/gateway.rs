@@ -105,7 +105,7 @@ async fn handshake(
 async fn serve(worker: Rc<Worker>, stream: TlsStream<TcpStream>, address: SocketAddr, cluster: ClusterId) {
     let limits = &worker.shared.limits;
     let peer = Rc::new(Peer {
-        trace: crate::hygiene::Trace::new(address.ip(), worker.shared.local.as_str()),
+        trace: crate::hygiene::Trace::new(address.ip(), &worker.pseudonym),
         metrics: PeerMetrics::new(&cluster),
         cluster,
     });

@@ -3,8 +3,6 @@
 //! Messages are always re-framed by hyper, never relayed raw; what is decided here is what one connection may say
 //! about the next (RFC 9110 §7.6) and what would let one request be read as two.
 
-use std::net::IpAddr;
-
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -12,17 +10,15 @@ use http::{Method, Uri, Version};
 
 mod names;
 mod response;
+mod trace;
 
 pub(crate) use names::{
     DEADLINE, ERROR, HOP, LOAD, PORT, REACHED, REPEATED, SERVED_BY, SERVICE, TUNNEL, TUNNEL_TCP, UPGRADE, VERSION,
     is_private, strip_private,
 };
-use names::{FORWARDED_PREFIX, KEEP_ALIVE, PROXY_CONNECTION, X_FORWARDED_FOR};
+use names::{FORWARDED_PREFIX, KEEP_ALIVE, PROXY_CONNECTION};
 pub(crate) use response::clean_response;
-
-/// How often this cluster may already stand in `Via`. Pods that are proxies themselves copy the field from request to
-/// request, so one appearance is no loop; a loop reaches any number.
-const MAX_VIA: usize = 8;
+pub(crate) use trace::{Pseudonym, Trace};
 
 /// Why a request is refused before any pod is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,77 +238,6 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         for name in &HOP_BY_HOP {
             headers.remove(name);
         }
-    }
-}
-
-/// Who stands where on the way, prepared once per connection.
-#[derive(Clone, Debug)]
-pub(crate) struct Trace {
-    /// This cluster's name in `Via`, `<cluster>.strait`.
-    pub(crate) pseudonym: String,
-    via_10: HeaderValue,
-    via_11: HeaderValue,
-    via_20: HeaderValue,
-    address: HeaderValue,
-    forwarded: HeaderValue,
-}
-
-impl Trace {
-    /// The client's address, for people.
-    pub(crate) fn client(&self) -> &str {
-        self.address.to_str().unwrap_or_default()
-    }
-
-    /// The values this connection's requests get.
-    pub(crate) fn new(client: IpAddr, cluster: &str) -> Self {
-        let client = client.to_canonical();
-        let pseudonym = format!("{cluster}.strait");
-        let value = |text: String| HeaderValue::try_from(text).expect("labels and addresses are visible ASCII");
-        let node = match client {
-            IpAddr::V4(v4) => v4.to_string(),
-            IpAddr::V6(v6) => format!("\"[{v6}]\""),
-        };
-        Self {
-            via_10: value(format!("1.0 {pseudonym}")),
-            via_11: value(format!("1.1 {pseudonym}")),
-            via_20: value(format!("2.0 {pseudonym}")),
-            address: value(client.to_string()),
-            forwarded: value(format!("for={node};by={pseudonym}")),
-            pseudonym,
-        }
-    }
-
-    /// The `Via` element for a message received in that version.
-    pub(crate) const fn via(&self, received: Version) -> &HeaderValue {
-        match received {
-            Version::HTTP_10 => &self.via_10,
-            Version::HTTP_2 => &self.via_20,
-            _ => &self.via_11,
-        }
-    }
-
-    /// Appends Via, X-Forwarded-For and Forwarded, as new lines: earlier lines stay as they came.
-    ///
-    /// # Errors
-    /// [`Refused::Loop`].
-    pub(crate) fn stamp(&self, head: &mut Parts) -> Result<(), Refused> {
-        self.stamp_via(head)?;
-        head.headers.append(X_FORWARDED_FOR, self.address.clone());
-        head.headers.append(header::FORWARDED, self.forwarded.clone());
-        Ok(())
-    }
-
-    /// Appends Via alone: for the second hop of a request that this mesh forwarded to itself.
-    ///
-    /// # Errors
-    /// [`Refused::Loop`].
-    pub(crate) fn stamp_via(&self, head: &mut Parts) -> Result<(), Refused> {
-        let own = |element: &str| element.split_ascii_whitespace().nth(1) == Some(&self.pseudonym);
-        if tokens(&head.headers, &header::VIA).filter(|e| own(e)).count() >= MAX_VIA {
-            return Err(Refused::Loop);
-        }
-        head.headers.append(header::VIA, self.via(head.version).clone());
-        Ok(())
     }
 }
 

@@ -21,6 +21,7 @@ use crate::client::{self, Crowd, Visits};
 use crate::door::Door;
 use crate::gateway::{self, Reports};
 use crate::handoff::{self, Doors, Given};
+use crate::hygiene::Pseudonym;
 use crate::links::Links;
 use crate::listen::{Listeners, OnAccept};
 use crate::metrics::Metrics;
@@ -48,6 +49,8 @@ pub(crate) struct Worker {
     pub(crate) metrics: Metrics,
     pub(crate) tasks: TaskTracker,
     pub(crate) phase: watch::Receiver<Phase>,
+    seen: RefCell<watch::Receiver<Phase>>,
+    leaving: Cell<bool>,
     pub(crate) clients: Rc<Cell<u32>>,
     pub(crate) visits: Visits,
     pub(crate) peers: Rc<Cell<u32>>,
@@ -56,6 +59,8 @@ pub(crate) struct Worker {
     pub(crate) crowd: Crowd,
     /// Log lines about connections that make no sense.
     pub(crate) strangers: Quiet,
+    /// This cluster's name in `Via`.
+    pub(crate) pseudonym: Rc<Pseudonym>,
     server_tls: Arc<ServerConfig>,
     /// Clusters are few: a scan is faster than a map.
     names: RefCell<Vec<(ClusterId, HeaderValue)>>,
@@ -65,6 +70,8 @@ pub(crate) struct Worker {
 
 impl Worker {
     fn new(index: usize, shared: Arc<Shared>) -> Rc<Self> {
+        let mut phase = shared.phase.subscribe();
+        let leaving = *phase.borrow_and_update() != Phase::Running;
         Rc::new(Self {
             index,
             pods: Pods::new(&shared.timeouts, &shared.limits),
@@ -74,13 +81,16 @@ impl Worker {
             budget: Budget::default(),
             metrics: Metrics::new(),
             tasks: TaskTracker::new(),
-            phase: shared.phase.subscribe(),
+            seen: RefCell::new(phase.clone()),
+            phase,
+            leaving: Cell::new(leaving),
             clients: Rc::default(),
             visits: Visits::default(),
             peers: Rc::default(),
             tunnels: Rc::default(),
             crowd: Crowd::default(),
             strangers: Quiet::new(Duration::from_secs(10)),
+            pseudonym: Pseudonym::new(shared.local.as_str()),
             server_tls: shared.identity.server_config(),
             names: RefCell::default(),
             rng: RefCell::new(fastrand::Rng::new()),
@@ -123,7 +133,12 @@ impl Worker {
 
     /// True from the start of a drain.
     pub(crate) fn leaving(&self) -> bool {
-        *self.phase.borrow() != Phase::Running
+        let mut seen = self.seen.borrow_mut();
+        // Asked for every answer: whether anything changed is told without the lock that the phase is read under.
+        if seen.has_changed().unwrap_or(true) {
+            self.leaving.set(*seen.borrow_and_update() != Phase::Running);
+        }
+        self.leaving.get()
     }
 }
 

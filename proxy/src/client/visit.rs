@@ -143,15 +143,14 @@ impl Visit {
     pub(crate) async fn parked(&self, worker: &Worker, io: &ClientIo) -> bool {
         self.order.set(Order::Stay);
         let (_gauge, _counted) = (worker.metrics.parked(), worker.shared.park());
-        let told = std::future::poll_fn(|cx| {
+        std::future::poll_fn(|cx| {
             self.wake_by(cx);
-            if matches!(self.order.get(), Order::Leave | Order::Cut) { Poll::Ready(()) } else { Poll::Pending }
-        });
-        tokio::select! {
-            biased;
-            () = told => false,
-            () = io.stirred() => true,
-        }
+            match self.order.get() {
+                Order::Leave | Order::Cut => Poll::Ready(false),
+                Order::Stay | Order::Park => io.poll_stirred(cx).map(|()| true),
+            }
+        })
+        .await
     }
 
     fn wake_by(&self, cx: &Context<'_>) {

@@ -136,20 +136,20 @@ fn fields_that_look_like_framing_are_refused() {
 
 #[test]
 fn who_sent_it_is_appended() {
-    let trace = Trace::new("::ffff:10.1.2.3".parse().unwrap(), "us-west");
+    let trace = Trace::new("::ffff:10.1.2.3".parse().unwrap(), &Pseudonym::new("us-west"));
     let mut head = head("GET", "/", Version::HTTP_11, &[("via", "1.0 edge"), ("x-forwarded-for", "9.9.9.9")]);
     trace.stamp(&mut head).unwrap();
     let all = |name: &str| head.headers.get_all(name).iter().map(|v| v.to_str().unwrap()).collect::<Vec<_>>();
     assert_eq!(all("via"), ["1.0 edge", "1.1 us-west.strait"]);
     assert_eq!(all("x-forwarded-for"), ["9.9.9.9", "10.1.2.3"]);
     assert_eq!(all("forwarded"), ["for=10.1.2.3;by=us-west.strait"]);
-    let v6 = Trace::new("2001:db8::1".parse().unwrap(), "us-west");
+    let v6 = Trace::new("2001:db8::1".parse().unwrap(), &Pseudonym::new("us-west"));
     assert_eq!(v6.forwarded, "for=\"[2001:db8::1]\";by=us-west.strait");
 }
 
 #[test]
 fn a_pod_that_is_a_proxy_is_no_loop_but_eight_rounds_are() {
-    let trace = Trace::new("10.1.2.3".parse().unwrap(), "us-west");
+    let trace = Trace::new("10.1.2.3".parse().unwrap(), &Pseudonym::new("us-west"));
     let mut head = head("GET", "/", Version::HTTP_11, &[("via", "1.1 us-east.strait, 1.1 nginx")]);
     for round in 0..8 {
         trace.stamp(&mut head).unwrap_or_else(|_| panic!("round {round}"));
