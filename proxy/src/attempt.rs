@@ -59,10 +59,10 @@ impl Try<'_> {
         self.flight.as_ref().expect("taken only when the attempt is over")
     }
 
-    /// The head of an answer came.
-    fn answered(mut self, outcome: Outcome) -> InFlight {
+    /// The head of an answer came at `now`.
+    fn answered(mut self, outcome: Outcome, now: Instant) -> InFlight {
         let flight = self.flight.take().expect("taken only when the attempt is over");
-        flight.record(outcome, self.worker.shared.now_ms());
+        flight.record(outcome, self.worker.shared.ms_at(now));
         flight
     }
 
@@ -79,13 +79,14 @@ impl Try<'_> {
 
     /// The head of an answer over HTTP/2 came: a gRPC call tells its outcome with its trailers.
     fn answered_h2(mut self, response: &Response<Incoming>) -> InFlight {
-        let latency = self.began.elapsed();
+        let now = Instant::now();
+        let latency = now.saturating_duration_since(self.began);
         let Some(outcome) = h2_outcome(response.status(), response.headers(), latency) else {
             let mut flight = self.flight.take().expect("taken only when the attempt is over");
-            flight.begun(latency, self.worker.shared.now_ms());
+            flight.begun(latency, self.worker.shared.ms_at(now));
             return flight;
         };
-        self.answered(outcome)
+        self.answered(outcome, now)
     }
 
     /// The attempt failed; what concerns only the connection's age says nothing of the target.
@@ -128,7 +129,7 @@ impl Drop for Try<'_> {
     }
 }
 
-/// Makes one attempt. `touched` is set as soon as a pod may have seen the request.
+/// Makes one attempt, which is chosen at `began`. `touched` is set as soon as a pod may have seen the request.
 ///
 /// # Errors
 /// How it failed; its outcome is recorded.
@@ -137,9 +138,10 @@ pub(crate) async fn attempt(
     key: &RouteKey,
     choice: &Choice<'_>,
     request: &Outgoing,
+    began: tokio::time::Instant,
     touched: &mut bool,
 ) -> Result<Reply, Failure> {
-    let begun = Try { worker, flight: Some(choice.begin()), began: Instant::now(), beside: choice.beside };
+    let begun = Try { worker, flight: Some(choice.begin()), began: began.into(), beside: choice.beside };
     match choice.target {
         TargetRef::Pod(address) if request.h2c => to_h2c_pod(worker, begun, address, request, touched).await,
         TargetRef::Pod(address) => {
@@ -164,7 +166,7 @@ async fn to_pod(
     request: &Outgoing,
     touched: &mut bool,
 ) -> Result<Reply, Failure> {
-    let mut connection = worker.pods.connection(key).await;
+    let mut connection = worker.pods.connection(key, begun.began).await;
     loop {
         let PodConnection { mut sender, reused } = match connection {
             Ok(connection) => connection,
@@ -178,8 +180,9 @@ async fn to_pod(
             Ok(response) => {
                 *touched = true;
                 begun.note_report(response.headers());
-                let outcome = outcome(response.status(), response.headers(), begun.began.elapsed());
-                let flight = begun.answered(outcome);
+                let now = Instant::now();
+                let latency = now.saturating_duration_since(begun.began);
+                let flight = begun.answered(outcome(response.status(), response.headers(), latency), now);
                 return Ok(Reply { response, flight, held: Held::Pod(key, sender) });
             }
             Err(error) => error,
@@ -195,7 +198,7 @@ async fn to_pod(
         }
         // A kept connection ended under the request, as kept connections do: once more on a new one, which tells
         // whether the pod is there.
-        connection = worker.pods.dial(key).await;
+        connection = Box::pin(worker.pods.dial(key)).await;
     }
 }
 

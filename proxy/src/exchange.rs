@@ -72,10 +72,13 @@ pub(crate) async fn exchange(
         if hold && !pause(&mut held_since, timeouts.hold).await {
             return Err(lost);
         }
+        if held_since.or(waiting_since).is_some() {
+            now = Instant::now();
+        }
         // Exports and endpoints change while a request waits: it goes by what is known now.
         let renewed = held_since.or(waiting_since).and_then(|_| worker.shared.routes.load().get(&route.key).cloned());
         let current = renewed.as_deref().unwrap_or(route);
-        let Some(choice) = choose(worker, current, scope, &tried) else {
+        let Some(choice) = choose(worker, current, scope, &tried, now) else {
             // Right after the start others have not told yet what they have.
             let longest = FOR_NEWS.min(whole);
             if scope == Scope::Anywhere && worker.shared.is_new() && pause(&mut waiting_since, longest).await {
@@ -83,10 +86,10 @@ pub(crate) async fn exchange(
             }
             return Err(lost);
         };
-        if choice.repeated && !hold && !pause(&mut held_since, timeouts.hold).await {
-            return Err(lost);
-        }
-        if held_since.or(waiting_since).is_some() {
+        if choice.repeated && !hold {
+            if !pause(&mut held_since, timeouts.hold).await {
+                return Err(lost);
+            }
             now = Instant::now();
         }
         if !worth_beginning(deadline.saturating_duration_since(now), choice.rtt()) {
@@ -162,8 +165,9 @@ pub(crate) fn choose<'r>(
     route: &'r ServiceRoute,
     scope: Scope,
     tried: &Attempted,
+    now: Instant,
 ) -> Option<Choice<'r>> {
-    let now_ms = worker.shared.now_ms();
+    let now_ms = worker.shared.ms_at(now.into());
     worker.with_rng(|rng| match scope {
         Scope::Anywhere => pick(route, rng, now_ms, tried),
         Scope::Local => pick_local_only(route, rng, now_ms, tried),

@@ -69,15 +69,14 @@ impl Pods {
     }
 
     /// The freshest idle connection that is ready for a request.
-    fn take(&self, key: PodKey) -> Option<SendRequest<RequestBody>> {
+    fn take(&self, key: PodKey, now: Instant) -> Option<SendRequest<RequestBody>> {
         let mut stacks = self.stacks.borrow_mut();
         let stack = stacks.get_mut(&key)?;
-        let now = Instant::now();
         let mut at = stack.len();
         while at > 0 {
             at -= 1;
             let idle = &stack[at];
-            if now.duration_since(idle.since) > self.keep {
+            if now.saturating_duration_since(idle.since) > self.keep {
                 // Everything below is older still.
                 stack.drain(..=at);
                 return None;
@@ -107,10 +106,11 @@ impl Pods {
     ///
     /// # Errors
     /// [`Failure::Refused`] or [`Failure::ConnectTimeout`].
-    pub(crate) async fn connection(&self, key: PodKey) -> Result<PodConnection, Failure> {
-        match self.take(key) {
+    pub(crate) async fn connection(&self, key: PodKey, now: Instant) -> Result<PodConnection, Failure> {
+        match self.take(key, now) {
             Some(sender) => Ok(PodConnection { sender, reused: true }),
-            None => self.dial(key).await,
+            // Boxed, so that the many that find one do not carry it.
+            None => Box::pin(self.dial(key)).await,
         }
     }
 
@@ -125,7 +125,10 @@ impl Pods {
             Load::Bulk => Patience { unacked: STALLED_BODY, ..usual },
         };
         let tcp = connect(address, self.connect, patience).await.map_err(|error| failure(&error))?;
-        let (sender, driver) = Builder::new().handshake(TokioIo::new(tcp)).await.map_err(|_| Failure::Refused)?;
+        let mut builder = Builder::new();
+        // Head and kept body go in one piece, which costs less than several; what is streamed is not copied for that.
+        builder.writev(load == Load::Bulk);
+        let (sender, driver) = builder.handshake(TokioIo::new(tcp)).await.map_err(|_| Failure::Refused)?;
         tokio::task::spawn_local(async move {
             // An error ends the request that meets it; here is nothing to add.
             let _ = driver.with_upgrades().await;

@@ -89,7 +89,7 @@ pub(crate) async fn reach(
     let mut kind = Kind::NoEndpoints;
     loop {
         let route = newest().ok_or(Kind::NoEndpoints)?;
-        let Some(choice) = choose(worker, &route, scope, &tried) else {
+        let Some(choice) = choose(worker, &route, scope, &tried, Instant::now()) else {
             let news = scope == Scope::Anywhere && worker.shared.is_new();
             if news && pause(&mut waiting_since, FOR_NEWS.min(timeouts.request)).await {
                 continue;

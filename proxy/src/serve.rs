@@ -126,7 +126,7 @@ async fn serve_admitted(
     let upgrade = upgrade.filter(|_| notes.upgrade.is_some());
 
     let route = door.route(worker).ok_or(Kind::NoEndpoints)?;
-    if route.shed(worker.shared.now_ms()) {
+    if route.shed(worker.shared.ms_at(began)) {
         return Err(Kind::Overloaded);
     }
     let limit = route.policy.request(&worker.shared.timeouts);

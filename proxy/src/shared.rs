@@ -117,6 +117,11 @@ impl Shared {
 
     /// Milliseconds on the daemon's monotonic clock.
     pub(crate) fn now_ms(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.ms_at(Instant::now())
+    }
+
+    /// The same at a moment that was read already: on the way of a request each look at the clock counts.
+    pub(crate) fn ms_at(&self, moment: Instant) -> u64 {
+        u64::try_from(moment.saturating_duration_since(self.origin).as_millis()).unwrap_or(u64::MAX)
     }
 }

@@ -66,8 +66,9 @@ async fn to_pod(begun: Try<'_>, address: SocketAddr) -> Result<Opened, Failure> 
     let patience = Patience { unacked: STALLED_BODY, ..pod_patience(Duration::ZERO) };
     match connect(address, begun.worker.shared.timeouts.connect_pod, patience).await {
         Ok(pod) => {
-            let latency = begun.began.elapsed();
-            Ok(Opened::Pod(pod, begun.answered(Outcome::Success { latency })))
+            let now = Instant::now();
+            let latency = now.saturating_duration_since(begun.began);
+            Ok(Opened::Pod(pod, begun.answered(Outcome::Success { latency }, now)))
         }
         Err(error) => Err(begun.failed(failure(&error))),
     }

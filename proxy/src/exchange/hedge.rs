@@ -88,7 +88,7 @@ impl<'r> Ground<'r> {
         let overdue = hedged.then(|| began + wait(choice.usual(), choice.rtt())).filter(|at| *at < end);
         let mut reached = false;
         let ended = {
-            let mut first = pin!(attempt(self.worker, &self.route.key, &choice, self.request, &mut reached));
+            let mut first = pin!(attempt(self.worker, &self.route.key, &choice, self.request, began, &mut reached));
             let waited = match overdue {
                 Some(overdue) => timeout_at(overdue, first.as_mut()).await.ok(),
                 None => self.until(began, end, first.as_mut()).await,
@@ -201,7 +201,7 @@ impl<'r> Ground<'r> {
         self.request.note_repeated();
         self.worker.metrics.hedges.count(Hedge::Sent);
         let mut reached = false;
-        let result = attempt(self.worker, &self.route.key, &choice, self.request, &mut reached).await;
+        let result = attempt(self.worker, &self.route.key, &choice, self.request, Instant::now(), &mut reached).await;
         (result, choice.cluster)
     }
 }

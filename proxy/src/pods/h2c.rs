@@ -40,9 +40,14 @@ impl H2cPods {
     /// # Errors
     /// [`Failure::Refused`] or [`Failure::ConnectTimeout`].
     pub(crate) async fn seat(self: &Rc<Self>, to: SocketAddr, timeouts: &Timeouts) -> Result<(Seat, bool), Failure> {
-        if let Some(line) = self.best(to) {
-            return Ok((Seat::on(line), false));
+        match self.best(to) {
+            Some(line) => Ok((Seat::on(line), false)),
+            // Boxed, so that the many that find one do not carry it.
+            None => Box::pin(self.dial(to, timeouts)).await.map(|seat| (seat, true)),
         }
+    }
+
+    async fn dial(self: &Rc<Self>, to: SocketAddr, timeouts: &Timeouts) -> Result<Seat, Failure> {
         let patience = Patience { unacked: STALLED_BODY, ..pod_patience(Duration::ZERO) };
         let tcp = connect(to, timeouts.connect_pod, patience).await.map_err(|error| failure(&error))?;
         let pulse = Pulse::new();
@@ -59,7 +64,7 @@ impl H2cPods {
         self.lines.borrow_mut().entry(to).or_default().push(line.clone());
         let seat = Seat::on(line.clone());
         tokio::task::spawn_local(self.clone().watch(to, line, driver));
-        Ok((seat, true))
+        Ok(seat)
     }
 
     fn best(&self, to: SocketAddr) -> Option<Rc<Line>> {
