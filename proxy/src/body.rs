@@ -71,6 +71,12 @@ impl Body for RequestBody {
 
 /// What has to happen when a response's body ends.
 pub(crate) trait Finish {
+    /// A piece was handed over; the next is asked for when there is room for it.
+    fn gave(&mut self) {}
+
+    /// The next piece is waited for.
+    fn awaits(&mut self) {}
+
     /// The body ended: `whole` when its last byte was passed on, else it broke or was dropped.
     fn finish(self, whole: bool);
 
@@ -105,7 +111,7 @@ impl<F: Finish> ResponseBody<F> {
     /// hyper asks the pod's connection for the body when it is first polled, and would send the head alone meanwhile: two
     /// packets and a system call more for nearly every answer. So the connection gets one turn first; what it has by then
     /// goes out with the head, and a body that is still to come keeps nobody waiting.
-    pub(crate) async fn passed(mut body: Incoming, finish: F) -> Self {
+    pub(crate) async fn passed(mut body: Incoming, mut finish: F) -> Self {
         if body.is_end_stream() {
             finish.finish(true);
             return Self::Passed(Passed { first: None, rest: body, finish: None });
@@ -121,6 +127,8 @@ impl<F: Finish> ResponseBody<F> {
             }
         })
         .await;
+        // The head, with what came along.
+        finish.gave();
         Self::Passed(Passed { first, rest: body, finish: Some(finish) })
     }
 }
@@ -128,12 +136,21 @@ impl<F: Finish> ResponseBody<F> {
 impl<F: Finish> Passed<F> {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = match self.first.take() {
-            None => ready!(Pin::new(&mut self.rest).poll_frame(cx)),
+            None => match Pin::new(&mut self.rest).poll_frame(cx) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => {
+                    self.finish.iter_mut().for_each(F::awaits);
+                    return Poll::Pending;
+                }
+            },
             first => first,
         };
         if let Some(finish) = self.finish.as_mut() {
             match &frame {
-                Some(Ok(frame)) => frame.trailers_ref().into_iter().for_each(|t| finish.trailers(t)),
+                Some(Ok(frame)) => {
+                    finish.gave();
+                    frame.trailers_ref().into_iter().for_each(|t| finish.trailers(t));
+                }
                 Some(Err(_)) => finish.broke(),
                 None => {}
             }

@@ -17,13 +17,15 @@ use tokio::sync::watch;
 mod clock;
 mod crowd;
 mod detect;
+mod io;
+mod streams;
 mod visit;
 
 pub(crate) use crowd::Crowd;
+pub(crate) use streams::Outflow;
 pub(crate) use visit::{Busy, LeftHttp, Visit, Visits, watch_over};
 
 use crate::door::Door;
-use crate::exec::LocalExec;
 use crate::floods::{self, Priced};
 use crate::hygiene::Trace;
 use crate::plan::Speech;
@@ -35,7 +37,9 @@ use crate::socket::tune_accepted;
 use crate::tunnel::Side;
 use crate::worker::Worker;
 use clock::HeadClock;
-use detect::{ClientIo, Spoken, detect};
+use detect::{Spoken, detect};
+use io::ClientIo;
+use streams::StreamExec;
 use visit::{Ended, Manner};
 
 /// After the stop, how long a connection that has said nothing is still listened to: the kernel accepted it, so its
@@ -160,7 +164,7 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientI
     };
     visit.clock.went_idle(Instant::now());
     let io = Priced::new(io.without_clock(), floods::CLIENT, worker.metrics.floods.clone());
-    let conn = floods::bound(&mut http2::Builder::new(LocalExec), limits.streams, limits.head_bytes)
+    let conn = floods::bound(&mut http2::Builder::new(StreamExec(visit.clone())), limits.streams, limits.head_bytes)
         .timer(TokioTimer::new())
         .max_send_buf_size(limits.stream_buffer)
         .keep_alive_interval(Duration::from_secs(30))

@@ -81,7 +81,8 @@ pub struct Timeouts {
     pub detect: Duration,
     /// A request's body without a byte while there is room for it; 60 s. Not for gRPC, whose streams may be silent.
     pub body: Duration,
-    /// An HTTP client that takes nothing of what was sent to it; 60 s, by the kernel's `TCP_USER_TIMEOUT`.
+    /// An HTTP client that takes nothing of what was sent to it; 60 s, by the kernel's `TCP_USER_TIMEOUT`. On HTTP/2 also a
+    /// stream that its client gives no window, unless it is gRPC's.
     pub unread: Duration,
     /// A kept-alive client connection without a request; 120 s.
     pub idle_client: Duration,

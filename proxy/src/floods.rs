@@ -14,8 +14,6 @@ use hyper::server::conn::http2::Builder;
 use metrics::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::exec::LocalExec;
-
 /// How many frames that only cost may be sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
@@ -43,7 +41,7 @@ const UNSEEN_RESETS: usize = 20;
 const BAD_STREAMS: usize = 128;
 
 /// Sets what h2 itself bounds, whatever its defaults are.
-pub(crate) fn bound(builder: &mut Builder<LocalExec>, streams: u32, head_bytes: usize) -> &mut Builder<LocalExec> {
+pub(crate) fn bound<E>(builder: &mut Builder<E>, streams: u32, head_bytes: usize) -> &mut Builder<E> {
     builder
         .max_concurrent_streams(streams)
         .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))

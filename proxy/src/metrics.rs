@@ -42,6 +42,8 @@ pub(crate) struct Metrics {
     pub(crate) too_many_of_one: Counter,
     pub(crate) slow_heads: Counter,
     pub(crate) floods: Counter,
+    /// Streams of HTTP/2 whose answer was not taken.
+    pub(crate) stuck: Counter,
     pub(crate) budget_spent: Counter,
     pub(crate) hedges: HedgeMetrics,
     pub(crate) tunnels_refused: Counter,
@@ -63,6 +65,7 @@ impl Metrics {
             too_many_of_one: closed("too_many_connections_of_one_client"),
             slow_heads: closed("slow_head"),
             floods: closed("control_frames"),
+            stuck: counter!("strait_proxy_streams_cut_total"),
             budget_spent: counter!("strait_proxy_replays_denied_total"),
             hedges: HedgeMetrics::new(),
             clients: open("client"),

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use crate::admission::{Urgency, admits};
 use crate::attempt::{Held, Reply};
 use crate::body::{Finish, ResponseBody};
-use crate::client::{Busy, Visit};
+use crate::client::{Busy, Outflow, Visit};
 use crate::deadline::Deadline;
 use crate::door::{Door, Standing};
 use crate::exchange::{Lost, Scope, exchange};
@@ -32,13 +32,15 @@ pub(crate) struct Passing {
     worker: Rc<Worker>,
     held: Held,
     flight: InFlight,
-    _under_way: UnderWay,
+    under_way: UnderWay,
 }
 
 /// Counts of a request that is under way.
 pub(crate) struct UnderWay {
     pub(crate) _request: Counted,
     pub(crate) _busy: Option<Busy>,
+    /// Whether the client takes the answer; `None` where nobody has to look.
+    pub(crate) outflow: Option<Rc<Outflow>>,
 }
 
 impl Finish for Passing {
@@ -56,7 +58,20 @@ impl Finish for Passing {
         }
     }
 
+    fn gave(&mut self) {
+        if let Some(outflow) = &self.under_way.outflow {
+            outflow.gave(Instant::now());
+        }
+    }
+
+    fn awaits(&mut self) {
+        if let Some(outflow) = &self.under_way.outflow {
+            outflow.has_room();
+        }
+    }
+
     fn finish(mut self, whole: bool) {
+        self.awaits();
         // A call that is cut short by its client says nothing; one that ends without a status is broken.
         if whole {
             self.broke();
@@ -77,7 +92,12 @@ pub(crate) async fn serve(
     let began = Instant::now();
     let version = request.version();
     let grpc = is_grpc(request.headers());
-    let under_way = UnderWay { _request: worker.budget.request(), _busy: Some(visit.busy(began)) };
+    let under_way = UnderWay {
+        _request: worker.budget.request(),
+        _busy: Some(visit.busy(began)),
+        // Who receives a stream of gRPC may take its time.
+        outflow: visit.outflow().filter(|_| !grpc),
+    };
     let gone = door.metrics.begin();
     let result = serve_admitted(worker, door, visit, request, (began, grpc)).await;
     // What was ambiguous in one request may have hidden another: nothing more is read after it.
@@ -160,6 +180,6 @@ pub(crate) async fn passed(
         crossing.start(worker, body);
         return Response::from_parts(head, ResponseBody::Own(None));
     }
-    let passing = Passing { worker: worker.clone(), held, flight, _under_way: under_way };
+    let passing = Passing { worker: worker.clone(), held, flight, under_way };
     Response::from_parts(head, ResponseBody::passed(body, passing).await)
 }

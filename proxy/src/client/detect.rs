@@ -2,26 +2,19 @@
 //! whoever takes the connection.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::clock::HeadClock;
-use crate::socket::cut_when_unread;
-use crate::tunnel::Side;
+use super::io::ClientIo;
 
 /// What every HTTP/2 client sends first (RFC 9113 §3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// Up to so many bytes of an answer, head and body, are put together before they are written: copying them costs less
-/// than what the kernel does beyond a plain `send` when it is given several pieces.
-const IN_ONE_PIECE: usize = 1024;
 
 /// The longest method that is taken for one.
 const LONGEST_METHOD: usize = 20;
@@ -106,157 +99,12 @@ pub(crate) async fn detect(
     };
     clock.bytes_came();
     let ahead = Bytes::copy_from_slice(&first[..have]);
-    Ok(Some((spoken, ClientIo { tcp, ahead, clock: Some(clock) })))
-}
-
-/// A client's connection with the bytes that were read ahead put back in front.
-#[derive(Debug)]
-pub(crate) struct ClientIo {
-    tcp: TcpStream,
-    ahead: Bytes,
-    clock: Option<Arc<HeadClock>>,
-}
-
-/// What was read, and what was to be read before the socket.
-fn in_front(read: Bytes, rest: Bytes) -> Bytes {
-    match (read.is_empty(), rest.is_empty()) {
-        // Even an empty piece of a buffer would keep all of it.
-        (true, true) => Bytes::new(),
-        (false, true) => read,
-        (true, false) => rest,
-        (false, false) => [read, rest].concat().into(),
-    }
-}
-
-impl ClientIo {
-    /// Sets how long the client may leave unread what was sent to it.
-    ///
-    /// # Errors
-    /// What the kernel says: the client is gone already.
-    pub(crate) fn cut_when_unread(&self, after: Duration) -> io::Result<()> {
-        cut_when_unread(&self.tcp, after)
-    }
-
-    /// The same, with bytes no longer taken for the start of a head: on HTTP/2 they may be a ping.
-    pub(crate) fn without_clock(self) -> Self {
-        Self { clock: None, ..self }
-    }
-
-    /// The socket and what was read of it, for whoever does not speak HTTP.
-    pub(crate) fn into_side(self) -> Side {
-        Side::Tcp(self.tcp, self.ahead)
-    }
-
-    /// The same, with what hyper had read of it put back.
-    pub(crate) fn with_ahead(self, ahead: Bytes) -> Self {
-        Self { ahead: in_front(ahead, self.ahead), ..self }
-    }
-
-    fn wrote<T>(&self, polled: Poll<T>) -> Poll<T> {
-        if let Some(clock) = &self.clock {
-            clock.wrote(!polled.is_pending());
-        }
-        polled
-    }
-
-    /// Until there is something to read, or the client has ended.
-    pub(crate) fn poll_stirred(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.ahead.is_empty() {
-            return Poll::Ready(());
-        }
-        // An error is read again by whoever is called for.
-        self.tcp.poll_read_ready(cx).map(drop)
-    }
-}
-
-/// All pieces in one, if they fit.
-fn gather<'a>(pieces: &[io::IoSlice<'_>], into: &'a mut [u8; IN_ONE_PIECE]) -> Option<&'a [u8]> {
-    let mut have = 0;
-    for piece in pieces {
-        into.get_mut(have..have + piece.len())?.copy_from_slice(piece);
-        have += piece.len();
-    }
-    Some(&into[..have])
-}
-
-impl AsyncRead for ClientIo {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if !this.ahead.is_empty() {
-            buf.put_slice(&this.ahead.split_to(buf.remaining().min(this.ahead.len())));
-            return Poll::Ready(Ok(()));
-        }
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut this.tcp).poll_read(cx, buf);
-        if buf.filled().len() > before
-            && let Some(clock) = &this.clock
-        {
-            clock.bytes_came();
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for ClientIo {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let polled = Pin::new(&mut this.tcp).poll_write(cx, buf);
-        this.wrote(polled)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let tcp = Pin::new(&mut this.tcp);
-        let mut together = [0; IN_ONE_PIECE];
-        let polled = match gather(bufs, &mut together) {
-            Some(all) => tcp.poll_write(cx, all),
-            None => tcp.poll_write_vectored(cx, bufs),
-        };
-        this.wrote(polled)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().tcp).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().tcp).poll_shutdown(cx)
-    }
+    Ok(Some((spoken, ClientIo::new(tcp, ahead, clock))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_was_read_ahead_comes_first_and_nothing_keeps_no_buffer() {
-        let piece = Bytes::from_static;
-        assert_eq!(in_front(piece(b"GET "), piece(b"/ HTTP")), "GET / HTTP");
-        assert_eq!(in_front(piece(b""), piece(b"/ HTTP")), "/ HTTP");
-        assert_eq!(in_front(piece(b"GET "), piece(b"")), "GET ");
-        let buffer = Bytes::from(vec![0; 8_192]);
-        let nothing = in_front(buffer.slice(8_192..), Bytes::new());
-        assert!(nothing.is_empty() && buffer.is_unique());
-    }
-
-    #[test]
-    fn what_is_short_goes_in_one_piece() {
-        let (head, body) = ([b'h'; 300], [b'b'; 700]);
-        let pieces = |last| [io::IoSlice::new(&head), io::IoSlice::new(&body), io::IoSlice::new(last)];
-        let mut together = [0; IN_ONE_PIECE];
-        let all = [&head[..], &body[..], &[b'l'; 24][..]].concat();
-        assert_eq!(gather(&pieces(&[b'l'; 24]), &mut together), Some(&all[..]));
-        assert_eq!(gather(&pieces(&[b'l'; 25]), &mut together), None);
-        assert_eq!(gather(&[], &mut together), Some(&[][..]));
-    }
 
     #[test]
     fn first_bytes() {

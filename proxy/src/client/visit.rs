@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::clock::{HeadClock, Overdue};
-use super::detect::ClientIo;
+use super::io::ClientIo;
+use super::streams::{Outflow, Streams};
 use crate::door::{Door, Standing};
 use crate::hygiene::Trace;
 use crate::retry::Counted;
@@ -75,6 +76,8 @@ pub(crate) struct Visit {
     leaving_since: Cell<Option<Instant>>,
     waker: RefCell<Option<Waker>>,
     taker: RefCell<Option<oneshot::Sender<ClientIo>>>,
+    /// Of HTTP/2.
+    pub(super) streams: Streams,
 }
 
 /// All visits of a worker.
@@ -100,6 +103,7 @@ impl Visit {
             leaving_since: Cell::default(),
             waker: RefCell::default(),
             taker: RefCell::default(),
+            streams: Streams::default(),
         });
         worker.visits.0.borrow_mut().push(Rc::downgrade(&visit));
         visit
@@ -109,6 +113,11 @@ impl Visit {
     pub(crate) fn busy(self: &Rc<Self>, now: Instant) -> Busy {
         self.clock.request_came(now);
         Busy { visit: self.clone(), _active: Counted::one(&self.active) }
+    }
+
+    /// How the answer to the request that is served at this moment is taken; `None` on HTTP/1.1, where the kernel knows.
+    pub(crate) fn outflow(&self) -> Option<Rc<Outflow>> {
+        self.streams.current()
     }
 
     /// Drives the connection until it ends, and does what it is told meanwhile.
@@ -265,6 +274,7 @@ fn look(worker: &Rc<Worker>, phase: Phase, now: Instant) {
             worker.metrics.slow_heads.increment(1);
         }
         visit.tell(order);
+        worker.metrics.stuck.increment(visit.streams.cut_stuck(now, worker.shared.timeouts.unread));
         true
     });
 }

@@ -43,7 +43,7 @@ enum Granted {
 /// Answers one request of a peer.
 pub(super) async fn serve(worker: &Rc<Worker>, peer: &Rc<Peer>, request: Request<Incoming>) -> Response<Answer> {
     let grpc = is_grpc(request.headers());
-    let under_way = UnderWay { _request: worker.budget.request(), _busy: None };
+    let under_way = UnderWay { _request: worker.budget.request(), _busy: None, outflow: None };
     let mut report = None;
     let result = match admitted(worker, peer, request, &mut report).await {
         Ok(Granted::Answered(reply)) => {

@@ -29,6 +29,10 @@ pub(crate) fn describe() {
     describe_counter!("strait_proxy_ejections_total", "Targets ejected by a request's failure, by kind: pod, gateway");
     describe_counter!("strait_proxy_checks_total", "Connections made only to see whether a pod is there, by outcome");
     describe_counter!("strait_proxy_clients_cut_total", "Client connections cut, by reason");
+    describe_counter!(
+        "strait_proxy_streams_cut_total",
+        "HTTP/2 streams reset because their client did not take the answer for too long"
+    );
     describe_gauge!(
         "strait_proxy_connections",
         "Open connections, by kind: client, gateway, tunnel (two joined within the cluster), crossing (raw or upgraded, to or \

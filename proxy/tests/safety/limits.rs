@@ -1,10 +1,15 @@
 //! Ceilings and clocks: slow bodies, slow readers, too many connections, too many requests.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use http::Request;
-use http_body_util::Full;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use strait_proxy::ProxyConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -18,11 +23,18 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// A service with one pod behind a proxy of one worker, so that its ceilings are the proxy's.
 async fn site(edit: impl FnOnce(&mut ProxyConfig)) -> (Site, Pod) {
+    site_before(Pod::start, edit).await
+}
+
+async fn site_before(
+    pod: impl AsyncFnOnce(SocketAddr, &str) -> Pod,
+    edit: impl FnOnce(&mut ProxyConfig),
+) -> (Site, Pod) {
     let mut site = Site::new("us-west");
     site.export();
     site.slice(1);
     site.import("http");
-    let pod = Pod::start(site.pod(0), "pod-0").await;
+    let pod = pod(site.pod(0), "pod-0").await;
     site.start_with(|config| {
         config.workers = NonZeroUsize::new(1);
         edit(config);
@@ -80,6 +92,44 @@ async fn a_client_that_reads_nothing_is_cut() {
     site.stop().await;
 }
 
+type Http2 = SendRequest<Full<Bytes>>;
+
+async fn http2(site: &Site) -> Http2 {
+    let tcp = TcpStream::connect(site.door()).await.unwrap();
+    let (sender, conn) = http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.unwrap();
+    tokio::spawn(conn);
+    sender
+}
+
+/// More than a stream's window, of which nothing is read.
+async fn unread(sender: &mut Http2, content: &str) -> Response<Incoming> {
+    let request = Request::get("http://m/bytes?10000000").header("content-type", content);
+    sender.send_request(request.body(Full::default()).unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_http2_stream_that_is_not_read_is_reset_alone() {
+    let edit = |config: &mut ProxyConfig| config.timeouts.unread = Duration::from_millis(500);
+    let (site, _pod) = site(edit).await;
+    let (calls, _grpc_pod) = site_before(Pod::start_h2c, edit).await;
+    let mut caller = http2(&calls).await;
+    let call = unread(&mut caller, "application/grpc").await;
+    let mut client = http2(&site).await;
+    let answer = unread(&mut client, "text/plain").await;
+    let in_flight = || site.proxy().view().services[0].clusters[0].in_flight;
+    until("the answer has begun", || in_flight() == 1).await;
+    until("nothing is held for it", || in_flight() == 0).await;
+    let error = answer.into_body().collect().await.unwrap_err();
+    assert!(format!("{error:?}").contains("CANCEL"), "{error:?}");
+    let beside = client.send_request(Request::get("http://m/").body(Full::default()).unwrap()).await.unwrap();
+    assert_eq!(beside.into_body().collect().await.unwrap().to_bytes(), "pod-0");
+    // Who receives a stream of gRPC may take its time.
+    assert_eq!(call.into_body().collect().await.unwrap().to_bytes().len(), 10_000_000);
+    for site in [site, calls] {
+        site.stop().await;
+    }
+}
+
 /// True when the proxy answers on a connection of its own, which is kept.
 async fn lets_in(site: &Site, kept: &mut Vec<TcpStream>) -> bool {
     let mut tcp = TcpStream::connect(site.door()).await.unwrap();
@@ -111,7 +161,7 @@ async fn connections_are_capped_for_each_client_and_for_all() {
     }
 }
 
-fn urgent(priority: &str, content: &str) -> Request<Full<bytes::Bytes>> {
+fn urgent(priority: &str, content: &str) -> Request<Full<Bytes>> {
     let mut request = get("/");
     request.headers_mut().insert("priority", priority.parse().unwrap());
     request.headers_mut().insert("content-type", content.parse().unwrap());

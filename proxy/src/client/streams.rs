@@ -1,0 +1,165 @@
+//! The streams of an HTTP/2 client, and those whose answers the client does not take.
+//!
+//! On HTTP/1.1 the kernel breaks a connection whose client reads nothing. A stream of HTTP/2 stops alone, when its client
+//! gives it no window, and hyper waits for that without end while the connection lives. So each answer notes when it
+//! handed over its last piece; it is asked for the next as soon as there is room, and one that is not asked for long is
+//! reset. An answer that waits for its pod is no such one.
+
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use hyper::rt::Executor;
+
+use super::Visit;
+
+/// One stream's answer, as far as it is taken.
+#[derive(Debug, Default)]
+pub(crate) struct Outflow {
+    /// Since when the client has had no room for more.
+    full: Cell<Option<Instant>>,
+    cut: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Outflow {
+    /// A piece was handed over.
+    pub(crate) fn gave(&self, now: Instant) {
+        self.full.set(Some(now));
+    }
+
+    /// The next piece is asked for, or there is none.
+    pub(crate) fn has_room(&self) {
+        self.full.set(None);
+    }
+
+    fn is_stuck(&self, now: Instant, unread: Duration) -> bool {
+        self.full.get().is_some_and(|since| now.saturating_duration_since(since) >= unread)
+    }
+
+    fn cut(&self) {
+        self.cut.set(true);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    fn wake_by(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+}
+
+/// The streams of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    open: RefCell<Vec<Rc<Outflow>>>,
+    /// Whose turn it is, while a stream runs.
+    current: RefCell<Option<Rc<Outflow>>>,
+}
+
+impl Streams {
+    fn begin(&self) -> Rc<Outflow> {
+        let outflow = Rc::new(Outflow::default());
+        self.open.borrow_mut().push(outflow.clone());
+        outflow
+    }
+
+    fn end(&self, outflow: &Rc<Outflow>) {
+        let mut open = self.open.borrow_mut();
+        if let Some(at) = open.iter().position(|o| Rc::ptr_eq(o, outflow)) {
+            open.swap_remove(at);
+        }
+    }
+
+    /// The stream that runs at this moment.
+    pub(super) fn current(&self) -> Option<Rc<Outflow>> {
+        self.current.borrow().clone()
+    }
+
+    /// Ends the streams that their client has left full for so long, and says how many.
+    pub(super) fn cut_stuck(&self, now: Instant, unread: Duration) -> u64 {
+        let open = self.open.borrow();
+        let stuck = open.iter().filter(|o| !o.cut.get() && o.is_stuck(now, unread));
+        stuck.map(|o| o.cut()).count() as u64
+    }
+}
+
+/// Spawns the streams of a visit on the worker's own thread.
+#[derive(Clone)]
+pub(super) struct StreamExec(pub(super) Rc<Visit>);
+
+impl<F> Executor<F> for StreamExec
+where
+    F: Future + 'static,
+{
+    fn execute(&self, stream: F) {
+        let visit = self.0.clone();
+        tokio::task::spawn_local(async move {
+            let outflow = visit.streams.begin();
+            run(&visit.streams, &outflow, stream).await;
+            visit.streams.end(&outflow);
+        });
+    }
+}
+
+/// Until the stream ends or is cut; it is reset when it is dropped.
+async fn run(streams: &Streams, outflow: &Rc<Outflow>, stream: impl Future) {
+    let mut stream = pin!(stream);
+    std::future::poll_fn(|cx| {
+        if outflow.cut.get() {
+            return Poll::Ready(());
+        }
+        let outer = streams.current.replace(Some(outflow.clone()));
+        let polled = stream.as_mut().poll(cx).map(drop);
+        streams.current.replace(outer);
+        if polled.is_pending() {
+            outflow.wake_by(cx);
+        }
+        polled
+    })
+    .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNREAD: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn only_what_its_client_leaves_full_is_cut() {
+        let (streams, start) = (Streams::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let [waits, stuck] = [streams.begin(), streams.begin()];
+        for outflow in [&waits, &stuck] {
+            outflow.gave(at(0));
+        }
+        assert_eq!(streams.cut_stuck(at(59), UNREAD), 0);
+        // A pod that thinks for an hour is none of the client's doing.
+        waits.has_room();
+        assert_eq!(streams.cut_stuck(at(3_600), UNREAD), 1);
+        assert_eq!(streams.cut_stuck(at(3_602), UNREAD), 0, "told once");
+        run(&streams, &stuck, std::future::pending::<()>()).await;
+        streams.end(&stuck);
+        assert_eq!(streams.open.borrow().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn each_stream_finds_its_own() {
+        let streams = Streams::default();
+        let [one, other] = [streams.begin(), streams.begin()];
+        for own in [&one, &other] {
+            run(&streams, own, async {
+                tokio::task::yield_now().await;
+                assert!(streams.current().is_some_and(|current| Rc::ptr_eq(&current, own)));
+            })
+            .await;
+        }
+        assert!(streams.current().is_none());
+    }
+}
