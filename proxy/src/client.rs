@@ -18,12 +18,14 @@ mod clock;
 mod crowd;
 mod detect;
 mod io;
+mod left;
 mod streams;
 mod visit;
 
 pub(crate) use crowd::Crowd;
+pub(crate) use left::{Left, LeftHttp};
 pub(crate) use streams::Outflow;
-pub(crate) use visit::{Busy, LeftHttp, Visit, Visits, watch_over};
+pub(crate) use visit::{Busy, Visit, Visits, watch_over};
 
 use crate::door::Door;
 use crate::floods::{self, Priced};
@@ -167,6 +169,7 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientI
     let conn = floods::bound(&mut http2::Builder::new(StreamExec(visit.clone())), limits.streams, limits.head_bytes)
         .timer(TokioTimer::new())
         .max_send_buf_size(limits.stream_buffer)
+        .enable_connect_protocol()
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))
         .serve_connection(TokioIo::new(io), service);

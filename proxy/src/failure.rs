@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     NotExported,
     /// Gateway: the request has already crossed clusters, or does not say.
     Hop,
+    /// A client of HTTP/2 wanted to leave HTTP, and was answered as if it had not.
+    NotUpgraded,
     /// The other cluster's gateway sent an error this version does not know.
     Unknown,
 }
@@ -49,6 +51,7 @@ impl Kind {
             Self::NotTrusted => "not-trusted",
             Self::NotExported => "not-exported",
             Self::Hop => "hop",
+            Self::NotUpgraded => "not-upgraded",
             Self::Unknown => "unknown",
         }
     }
@@ -75,7 +78,7 @@ impl Kind {
             Self::Request(Refused::Loop) | Self::Hop => StatusCode::LOOP_DETECTED,
             Self::Request(_) => StatusCode::BAD_REQUEST,
             Self::NoEndpoints | Self::ConnectFailed | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Broken | Self::LinkDead | Self::Unknown => StatusCode::BAD_GATEWAY,
+            Self::Broken | Self::LinkDead | Self::NotUpgraded | Self::Unknown => StatusCode::BAD_GATEWAY,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::NotTrusted | Self::NotExported => StatusCode::FORBIDDEN,
         }
@@ -108,6 +111,7 @@ impl Kind {
             Self::NotTrusted => "the calling cluster is not a peer of this one",
             Self::NotExported => "this cluster does not export that service and port",
             Self::Hop => "a request crosses clusters once; this one would a second time",
+            Self::NotUpgraded => "the endpoint answered, but does not speak the protocol that was asked for",
             Self::Unknown => "the serving cluster's gateway answered with an error that is not known here",
         }
     }

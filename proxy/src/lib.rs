@@ -29,6 +29,7 @@ mod body;
 mod checks;
 mod client;
 mod config;
+mod connect;
 mod deadline;
 mod door;
 mod exchange;

@@ -11,6 +11,7 @@ use crate::admission::{Urgency, admits};
 use crate::attempt::{Held, Reply};
 use crate::body::{Finish, ResponseBody};
 use crate::client::{Busy, Outflow, Visit};
+use crate::connect::{self, Asked};
 use crate::deadline::Deadline;
 use crate::door::{Door, Standing};
 use crate::exchange::{Lost, Scope, exchange};
@@ -87,9 +88,11 @@ pub(crate) async fn serve(
     worker: &Rc<Worker>,
     door: &Rc<Door>,
     visit: &Rc<Visit>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Response<Answer> {
     let began = Instant::now();
+    let asked = connect::asked(&mut request);
+    let connects = asked.is_some();
     let version = request.version();
     let grpc = is_grpc(request.headers());
     let under_way = UnderWay {
@@ -99,7 +102,10 @@ pub(crate) async fn serve(
         outflow: visit.outflow().filter(|_| !grpc),
     };
     let gone = door.metrics.begin();
-    let result = serve_admitted(worker, door, visit, request, (began, grpc)).await;
+    let mut result = serve_admitted(worker, door, visit, (request, asked), (began, grpc)).await;
+    if connects && result.as_ref().is_ok_and(|(reply, _)| connect::misleads(reply.response.status())) {
+        result = Err(Kind::NotUpgraded);
+    }
     // What was ambiguous in one request may have hidden another: nothing more is read after it.
     let refused = matches!(result, Err(Kind::Request(_)));
     let latency = began.elapsed();
@@ -118,6 +124,9 @@ pub(crate) async fn serve(
             answer(kind, grpc, Asker::Client, worker.with_rng(|rng| rng.u32(..))).map(ResponseBody::Own)
         }
     };
+    if connects {
+        connect::translate(&mut response);
+    }
     let ends = refused || worker.leaving() || door.standing(worker) != Standing::Open;
     if ends && version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -130,7 +139,7 @@ async fn serve_admitted(
     worker: &Rc<Worker>,
     door: &Rc<Door>,
     visit: &Rc<Visit>,
-    request: Request<Incoming>,
+    (request, asked): (Request<Incoming>, Option<Asked>),
     (began, grpc): (Instant, bool),
 ) -> Result<(Reply, strait_catalog::ClusterId), Kind> {
     let urgency = Urgency::of(request.headers());
@@ -140,10 +149,14 @@ async fn serve_admitted(
     let upgrade = request.headers().contains_key(header::UPGRADE).then(|| visit.may_leave_http());
     let h2c = door.speech == Speech::H2c || (grpc && request.version() == Version::HTTP_2);
     let (mut head, body) = request.into_parts();
-    let notes = clean_request(&mut head, worker.shared.limits.target_bytes).map_err(Kind::Request)?;
+    let mut notes = clean_request(&mut head, worker.shared.limits.target_bytes).map_err(Kind::Request)?;
     head.headers.entry(header::HOST).or_insert_with(|| door.host.clone());
     visit.trace.stamp(&mut head).map_err(Kind::Request)?;
-    let upgrade = upgrade.filter(|_| notes.upgrade.is_some());
+    let mut upgrade = upgrade.filter(|_| notes.upgrade.is_some());
+    if let Some(Asked { protocol, left }) = asked {
+        worker.with_rng(|rng| connect::complete(&mut head.headers, &protocol, rng));
+        (notes.upgrade, upgrade) = (Some(protocol), Some(left));
+    }
 
     let route = door.route(worker).ok_or(Kind::NoEndpoints)?;
     if route.shed(worker.shared.ms_at(began)) {

@@ -93,7 +93,7 @@ impl Crossing {
         let held = Held { _counted: counted, _open: worker.metrics.crossing(), _flight: None, _seat: Some(seat) };
         let worker = worker.clone();
         worker.tasks.clone().spawn_local(async move {
-            let Ok(client) = client.await else { return };
+            let Some(client) = client.left().await else { return };
             let (source, sink) = client.into_side().split();
             let pair = Pair::new(held);
             give.give(source, &pair);

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::clock::{HeadClock, Overdue};
 use super::io::ClientIo;
+use super::left::LeftHttp;
 use super::streams::{Outflow, Streams};
 use crate::door::{Door, Standing};
 use crate::hygiene::Trace;
@@ -52,9 +53,6 @@ pub(crate) enum Ended {
     /// It was told to end now.
     Cut,
 }
-
-/// Gives the connection to whoever takes it over, once it has left HTTP.
-pub(crate) type LeftHttp = oneshot::Receiver<ClientIo>;
 
 /// What the client speaks, as far as its end is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +176,7 @@ impl Visit {
     pub(crate) fn may_leave_http(&self) -> LeftHttp {
         let (taker, left) = oneshot::channel();
         *self.taker.borrow_mut() = Some(taker);
-        left
+        LeftHttp::Whole(left)
     }
 
     /// True when somebody waits for the connection to leave HTTP.

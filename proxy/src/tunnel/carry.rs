@@ -13,7 +13,7 @@ use tokio::io::copy_bidirectional;
 
 use super::Pair;
 use super::side::Sink;
-use crate::client::LeftHttp;
+use crate::client::{Left, LeftHttp};
 use crate::shared::Phase;
 use crate::worker::Worker;
 
@@ -30,9 +30,13 @@ pub(crate) fn join(worker: &Rc<Worker>, client: LeftHttp, pod: OnUpgrade) {
     worker.tasks.clone().spawn_local(async move {
         let _open = open;
         let joined = async {
-            let (Ok(mut client), Ok(pod)) = tokio::join!(client, pod) else { return };
+            let (Some(client), Ok(pod)) = tokio::join!(client.left(), pod) else { return };
+            let mut pod = TokioIo::new(pod);
             // An error ends both sides, which is all there is to do about it.
-            let _ = copy_bidirectional(&mut client, &mut TokioIo::new(pod)).await;
+            let _ = match client {
+                Left::Whole(mut client) => copy_bidirectional(&mut client, &mut pod).await,
+                Left::Stream(mut client) => copy_bidirectional(&mut client, &mut pod).await,
+            };
         };
         tokio::select! {
             () = joined => {}

@@ -6,6 +6,7 @@ mod checks;
 mod client;
 mod deadlines;
 mod detect;
+mod extended_connect;
 mod failover;
 mod gateway;
 mod grpc;
