@@ -71,8 +71,8 @@ impl Body for RequestBody {
 
 /// What has to happen when a response's body ends.
 pub(crate) trait Finish {
-    /// A piece was handed over; the next is asked for when there is room for it.
-    fn gave(&mut self) {}
+    /// A piece of so many bytes was handed over; the next is asked for when there is room for it.
+    fn gave(&mut self, _bytes: usize) {}
 
     /// The next piece is waited for.
     fn awaits(&mut self) {}
@@ -127,8 +127,8 @@ impl<F: Finish> ResponseBody<F> {
             }
         })
         .await;
-        // The head, with what came along.
-        finish.gave();
+        // The head; what came along is handed over when there is room for it.
+        finish.gave(0);
         Self::Passed(Passed { first, rest: body, finish: Some(finish) })
     }
 }
@@ -148,7 +148,7 @@ impl<F: Finish> Passed<F> {
         if let Some(finish) = self.finish.as_mut() {
             match &frame {
                 Some(Ok(frame)) => {
-                    finish.gave();
+                    finish.gave(frame.data_ref().map_or(0, Bytes::len));
                     frame.trailers_ref().into_iter().for_each(|t| finish.trailers(t));
                 }
                 Some(Err(_)) => finish.broke(),

@@ -23,7 +23,7 @@ mod streams;
 mod visit;
 
 pub(crate) use crowd::Crowd;
-pub(crate) use left::{Left, LeftHttp};
+pub(crate) use left::{Left, LeftHttp, OneOfMany};
 pub(crate) use streams::Outflow;
 pub(crate) use visit::{Busy, Visit, Visits, watch_over};
 
@@ -166,10 +166,15 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientI
     };
     visit.clock.went_idle(Instant::now());
     let io = Priced::new(io.without_clock(), floods::CLIENT, worker.metrics.floods.clone());
-    let conn = floods::bound(&mut http2::Builder::new(StreamExec(visit.clone())), limits.streams, limits.head_bytes)
+    let streams = visit.streams.clone().expect("made for a visit of HTTP/2");
+    let mut builder = http2::Builder::new(StreamExec(streams));
+    if door.speech != Speech::H2c {
+        // Pods that speak HTTP/2 only are not asked to leave it.
+        builder.enable_connect_protocol();
+    }
+    let conn = floods::bound(&mut builder, limits.streams, limits.head_bytes)
         .timer(TokioTimer::new())
         .max_send_buf_size(limits.stream_buffer)
-        .enable_connect_protocol()
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))
         .serve_connection(TokioIo::new(io), service);

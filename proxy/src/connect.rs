@@ -7,28 +7,34 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::ext::Protocol;
-
-use crate::client::LeftHttp;
+use hyper::upgrade::OnUpgrade;
 
 const WEBSOCKET: &str = "websocket";
 const KEY: HeaderName = header::SEC_WEBSOCKET_KEY;
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// What a client wants to speak on its stream, and the stream itself once that is granted.
+/// What a client wants to speak on its stream, and what gives the stream once that is granted.
 pub(crate) struct Asked {
     pub(crate) protocol: HeaderValue,
-    pub(crate) left: LeftHttp,
+    pub(crate) given: OnUpgrade,
 }
 
-/// Makes the request one for an upgrade, if it is an extended CONNECT.
+/// Makes the request one for an upgrade, if it is an extended CONNECT. One for what cannot be asked for stays a CONNECT,
+/// which is refused.
 pub(crate) fn asked(request: &mut Request<Incoming>) -> Option<Asked> {
     if request.method() != Method::CONNECT {
         return None;
     }
-    let protocol = request.extensions_mut().remove::<Protocol>()?;
-    let protocol = HeaderValue::from_str(protocol.as_str()).ok()?;
+    let protocol = wish(request.extensions_mut().remove::<Protocol>()?.as_str())?;
     *request.method_mut() = Method::GET;
-    Some(Asked { protocol, left: LeftHttp::Stream(hyper::upgrade::on(request)) })
+    Some(Asked { protocol, given: hyper::upgrade::on(request) })
+}
+
+/// One protocol by its name, and not `h2c`: see [`hygiene::upgrade`](crate::hygiene::upgrade).
+fn wish(protocol: &str) -> Option<HeaderValue> {
+    let token =
+        !protocol.is_empty() && protocol.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~/".contains(&b));
+    HeaderValue::from_str(protocol).ok().filter(|_| token && !protocol.eq_ignore_ascii_case("h2c"))
 }
 
 /// Adds what a WebSocket's pod asks for beside the wish: clients of HTTP/2 send no key (RFC 8441 §5).
@@ -65,6 +71,16 @@ pub(crate) fn translate<B>(response: &mut Response<B>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_can_be_asked_for() {
+        for protocol in ["websocket", "connect-udp", "IRC/6.9"] {
+            assert_eq!(wish(protocol).expect("a wish"), protocol);
+        }
+        for protocol in ["h2c", "H2C", "", "websocket, h2c", "a b", "a\r\nb"] {
+            assert_eq!(wish(protocol), None, "{protocol:?}");
+        }
+    }
 
     #[test]
     fn a_key_is_sixteen_bytes_in_base64_and_another_each_time() {

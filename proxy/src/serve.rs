@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use crate::admission::{Urgency, admits};
 use crate::attempt::{Held, Reply};
 use crate::body::{Finish, ResponseBody};
-use crate::client::{Busy, Outflow, Visit};
+use crate::client::{Busy, LeftHttp, OneOfMany, Outflow, Visit};
 use crate::connect::{self, Asked};
 use crate::deadline::Deadline;
 use crate::door::{Door, Standing};
@@ -59,9 +59,9 @@ impl Finish for Passing {
         }
     }
 
-    fn gave(&mut self) {
+    fn gave(&mut self, bytes: usize) {
         if let Some(outflow) = &self.under_way.outflow {
-            outflow.gave(Instant::now());
+            outflow.gave(bytes, Instant::now());
         }
     }
 
@@ -72,7 +72,6 @@ impl Finish for Passing {
     }
 
     fn finish(mut self, whole: bool) {
-        self.awaits();
         // A call that is cut short by its client says nothing; one that ends without a status is broken.
         if whole {
             self.broke();
@@ -94,7 +93,8 @@ pub(crate) async fn serve(
     let asked = connect::asked(&mut request);
     let connects = asked.is_some();
     let version = request.version();
-    let grpc = is_grpc(request.headers());
+    // What is refused by a 200 of gRPC would be taken for a grant.
+    let grpc = !connects && is_grpc(request.headers());
     let under_way = UnderWay {
         _request: worker.budget.request(),
         _busy: Some(visit.busy(began)),
@@ -121,6 +121,7 @@ pub(crate) async fn serve(
         }
         Err(kind) => {
             door.metrics.failed(kind, latency);
+            visit.outflow().iter().for_each(|outflow| outflow.gave(0, began + latency));
             answer(kind, grpc, Asker::Client, worker.with_rng(|rng| rng.u32(..))).map(ResponseBody::Own)
         }
     };
@@ -153,8 +154,10 @@ async fn serve_admitted(
     head.headers.entry(header::HOST).or_insert_with(|| door.host.clone());
     visit.trace.stamp(&mut head).map_err(Kind::Request)?;
     let mut upgrade = upgrade.filter(|_| notes.upgrade.is_some());
-    if let Some(Asked { protocol, left }) = asked {
+    if let Some(Asked { protocol, given }) = asked {
+        let counted = tunnel::admit(worker).ok_or(Kind::Overloaded)?;
         worker.with_rng(|rng| connect::complete(&mut head.headers, &protocol, rng));
+        let left = LeftHttp::Stream(given, OneOfMany { _counted: counted, _busy: visit.busy(began) });
         (notes.upgrade, upgrade) = (Some(protocol), Some(left));
     }
 

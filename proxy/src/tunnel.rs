@@ -94,7 +94,8 @@ impl Crossing {
         let worker = worker.clone();
         worker.tasks.clone().spawn_local(async move {
             let Some(client) = client.left().await else { return };
-            let (source, sink) = client.into_side().split();
+            let (side, _held) = client.into_side();
+            let (source, sink) = side.split();
             let pair = Pair::new(held);
             give.give(source, &pair);
             carry(&worker, pair, inflow, sink, std::future::pending()).await;

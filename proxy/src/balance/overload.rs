@@ -7,7 +7,7 @@
 //! worked off, and from then on a quarter of what was in flight.
 //!
 //! ```text
-//! w = in flight on average ÷ answers a second         (Little's law)
+//! w = in flight, on average over the steps of a second ÷ answers a second         (Little's law)
 //! overloaded: left > 5 % of those that ended in the last second, and w > 2 × the least w of late, and w > 20 ms
 //! knee = in flight at that moment; for w, at most 5 s, only the floor; then limit = knee ÷ 4
 //! floor = 2 × the most that was in flight of late while answers were not slow, one for each endpoint at least
@@ -68,7 +68,7 @@ pub(super) struct Overload {
     waited: f64,
     /// The least time in flight of late, in milliseconds.
     normal_ms: Option<f64>,
-    /// The most that was in flight of late while answers were not slow.
+    /// The most that was in flight of late while answers were not slow, on average over a second or at its end.
     borne: f64,
     limit: Option<Limit>,
 }
@@ -120,6 +120,8 @@ impl Overload {
             self.borne = (self.waited / millis(gone_ms)).max(flow.held).max(faded);
         }
         if served > 0 {
+            // In a quiet second hardly anything is seen in flight; then all of the second counts as spent on what it did.
+            let takes_ms = self.waited.max(millis(gone_ms)) / millis(served);
             let risen = self.normal_ms.map_or(f64::INFINITY, |n| n * (millis(gone_ms) / NORMAL_MS).exp());
             self.normal_ms = Some(takes_ms.min(risen));
         }
@@ -265,6 +267,20 @@ mod tests {
             flow.left += if (1..100).contains(&works_ms) { 32 } else { 0 };
             flow.held = if works_ms == 100 { 32.0 } else { 0.0 };
             assert_eq!(overload.step(tenth * 100, flow), None, "{tenth} tenths of a second");
+        }
+    }
+
+    #[test]
+    fn a_quiet_night_makes_no_day_slow() {
+        let mut overload = Overload::default();
+        for second in 0..600_u64 {
+            let flow = Flow { held: 0.0, served: second, left: 0, ready: 10.0 };
+            assert_eq!(overload.step(second * 1_000, flow), None);
+        }
+        for second in 0..600_u64 {
+            // Searches of 200 ms, a third of them given up while somebody types.
+            let flow = Flow { held: 40.0, served: 600 + second * 200, left: second * 100, ready: 10.0 };
+            assert_eq!(overload.step((600 + second) * 1_000, flow), None, "{second}");
         }
     }
 

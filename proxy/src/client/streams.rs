@@ -2,8 +2,11 @@
 //!
 //! On HTTP/1.1 the kernel breaks a connection whose client reads nothing. A stream of HTTP/2 stops alone, when its client
 //! gives it no window, and hyper waits for that without end while the connection lives. So each answer notes when it
-//! handed over its last piece; it is asked for the next as soon as there is room, and one that is not asked for long is
-//! reset. An answer that waits for its pod is no such one.
+//! handed over its last piece, and how long that was; it is asked for the next as soon as there is room, and one that is
+//! not asked in time is reset. An answer that waits for its pod is no such one.
+//!
+//! A piece may be some hundred KiB, of which a slow client takes a little all the time: it has the time for each
+//! [`PIECE`] of it.
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
@@ -13,30 +16,32 @@ use std::time::{Duration, Instant};
 
 use hyper::rt::Executor;
 
-use super::Visit;
+/// What a client takes of an answer, at the least, within the time for which it may leave it unread.
+const PIECE: usize = 64 * 1024;
 
 /// One stream's answer, as far as it is taken.
 #[derive(Debug, Default)]
 pub(crate) struct Outflow {
-    /// Since when the client has had no room for more.
-    full: Cell<Option<Instant>>,
+    /// When the last piece was handed over after which no other was asked for, and its bytes.
+    full: Cell<Option<(Instant, usize)>>,
     cut: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Outflow {
-    /// A piece was handed over.
-    pub(crate) fn gave(&self, now: Instant) {
-        self.full.set(Some(now));
+    /// A piece of so many bytes was handed over.
+    pub(crate) fn gave(&self, bytes: usize, now: Instant) {
+        self.full.set(Some((now, bytes)));
     }
 
-    /// The next piece is asked for, or there is none.
+    /// The next piece is asked for, and waited for.
     pub(crate) fn has_room(&self) {
         self.full.set(None);
     }
 
     fn is_stuck(&self, now: Instant, unread: Duration) -> bool {
-        self.full.get().is_some_and(|since| now.saturating_duration_since(since) >= unread)
+        let allowed = |bytes: usize| unread.saturating_mul(u32::try_from(1 + bytes / PIECE).unwrap_or(u32::MAX));
+        self.full.get().is_some_and(|(since, bytes)| now.saturating_duration_since(since) >= allowed(bytes))
     }
 
     fn cut(&self) {
@@ -89,20 +94,20 @@ impl Streams {
     }
 }
 
-/// Spawns the streams of a visit on the worker's own thread.
+/// Spawns the streams of a connection on the worker's own thread.
 #[derive(Clone)]
-pub(super) struct StreamExec(pub(super) Rc<Visit>);
+pub(super) struct StreamExec(pub(super) Rc<Streams>);
 
 impl<F> Executor<F> for StreamExec
 where
     F: Future + 'static,
 {
     fn execute(&self, stream: F) {
-        let visit = self.0.clone();
+        let streams = self.0.clone();
         tokio::task::spawn_local(async move {
-            let outflow = visit.streams.begin();
-            run(&visit.streams, &outflow, stream).await;
-            visit.streams.end(&outflow);
+            let outflow = streams.begin();
+            run(&streams, &outflow, stream).await;
+            streams.end(&outflow);
         });
     }
 }
@@ -135,18 +140,21 @@ mod tests {
     async fn only_what_its_client_leaves_full_is_cut() {
         let (streams, start) = (Streams::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        let [waits, stuck] = [streams.begin(), streams.begin()];
+        let [waits, stuck, slow] = [streams.begin(), streams.begin(), streams.begin()];
         for outflow in [&waits, &stuck] {
-            outflow.gave(at(0));
+            outflow.gave(PIECE - 1, at(0));
         }
         assert_eq!(streams.cut_stuck(at(59), UNREAD), 0);
         // A pod that thinks for an hour is none of the client's doing.
         waits.has_room();
+        // Nor does it matter how a long piece is cut up on its way.
+        slow.gave(60 * PIECE, at(0));
         assert_eq!(streams.cut_stuck(at(3_600), UNREAD), 1);
         assert_eq!(streams.cut_stuck(at(3_602), UNREAD), 0, "told once");
         run(&streams, &stuck, std::future::pending::<()>()).await;
         streams.end(&stuck);
-        assert_eq!(streams.open.borrow().len(), 1);
+        assert_eq!(streams.open.borrow().len(), 2);
+        assert_eq!(streams.cut_stuck(at(3_660), UNREAD), 1, "a minute for each of its parts");
     }
 
     #[tokio::test]

@@ -23,10 +23,10 @@ use crate::shared::Phase;
 use crate::worker::Worker;
 
 /// How often all clients are looked at, and how often while they are to leave.
-const LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_secs(1);
 const LOOK_LEAVING: Duration = Duration::from_millis(100);
 /// How long an HTTP/1.1 connection is idle before it is parked: longer than the pauses of a client that is at work.
-const PARK_AFTER: Duration = Duration::from_secs(2);
+const PARK_AFTER: Duration = Duration::from_secs(1);
 /// How long a new HTTP/2 connection may open streams during a drain before it is told to go.
 const DRAIN_GOAWAY: Duration = Duration::from_millis(500);
 
@@ -75,7 +75,7 @@ pub(crate) struct Visit {
     waker: RefCell<Option<Waker>>,
     taker: RefCell<Option<oneshot::Sender<ClientIo>>>,
     /// Of HTTP/2.
-    pub(super) streams: Streams,
+    pub(super) streams: Option<Rc<Streams>>,
 }
 
 /// All visits of a worker.
@@ -101,7 +101,7 @@ impl Visit {
             leaving_since: Cell::default(),
             waker: RefCell::default(),
             taker: RefCell::default(),
-            streams: Streams::default(),
+            streams: (manner == Manner::Http2).then(Rc::default),
         });
         worker.visits.0.borrow_mut().push(Rc::downgrade(&visit));
         visit
@@ -115,7 +115,7 @@ impl Visit {
 
     /// How the answer to the request that is served at this moment is taken; `None` on HTTP/1.1, where the kernel knows.
     pub(crate) fn outflow(&self) -> Option<Rc<Outflow>> {
-        self.streams.current()
+        self.streams.as_ref()?.current()
     }
 
     /// Drives the connection until it ends, and does what it is told meanwhile.
@@ -272,7 +272,9 @@ fn look(worker: &Rc<Worker>, phase: Phase, now: Instant) {
             worker.metrics.slow_heads.increment(1);
         }
         visit.tell(order);
-        worker.metrics.stuck.increment(visit.streams.cut_stuck(now, worker.shared.timeouts.unread));
+        if let Some(streams) = &visit.streams {
+            worker.metrics.stuck.increment(streams.cut_stuck(now, worker.shared.timeouts.unread));
+        }
         true
     });
 }

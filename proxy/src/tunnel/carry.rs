@@ -35,7 +35,7 @@ pub(crate) fn join(worker: &Rc<Worker>, client: LeftHttp, pod: OnUpgrade) {
             // An error ends both sides, which is all there is to do about it.
             let _ = match client {
                 Left::Whole(mut client) => copy_bidirectional(&mut client, &mut pod).await,
-                Left::Stream(mut client) => copy_bidirectional(&mut client, &mut pod).await,
+                Left::Stream(mut client, _held) => copy_bidirectional(&mut client, &mut pod).await,
             };
         };
         tokio::select! {

@@ -101,6 +101,27 @@ async fn http2(site: &Site) -> Http2 {
     sender
 }
 
+#[tokio::test]
+async fn an_http2_stream_without_any_window_is_reset_however_little_there_is_to_read() {
+    let (site, pod) = site(|config| config.timeouts.unread = Duration::from_millis(500)).await;
+    let mut pod = Some(pod);
+    for status in [200, 503] {
+        if status == 503 {
+            pod.take();
+        }
+        let tcp = TcpStream::connect(site.door()).await.unwrap();
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let (mut sender, conn) = builder.initial_stream_window_size(0).handshake(TokioIo::new(tcp)).await.unwrap();
+        tokio::spawn(conn);
+        let request: Request<Full<Bytes>> = Request::get("http://m/").body(Full::default()).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), status);
+        let error = tokio::time::timeout(LIMIT, answer.into_body().collect()).await.expect("an end").unwrap_err();
+        assert!(format!("{error:?}").contains("CANCEL"), "{error:?}");
+    }
+    site.stop().await;
+}
+
 /// More than a stream's window, of which nothing is read.
 async fn unread(sender: &mut Http2, content: &str) -> Response<Incoming> {
     let request = Request::get("http://m/bytes?10000000").header("content-type", content);

@@ -28,7 +28,12 @@ async fn get(sender: &mut Http2) -> Response<Incoming> {
 }
 
 async fn ask(sender: &mut Http2, path: &str, protocol: &'static str) -> Response<Incoming> {
+    ask_as(sender, path, protocol, "text/plain").await
+}
+
+async fn ask_as(sender: &mut Http2, path: &str, protocol: &'static str, content: &'static str) -> Response<Incoming> {
     let mut request = Request::new(Empty::new());
+    request.headers_mut().insert("content-type", http::HeaderValue::from_static(content));
     *request.method_mut() = Method::CONNECT;
     *request.uri_mut() = format!("http://m{path}").parse().unwrap();
     request.extensions_mut().insert(Protocol::from_static(protocol));
@@ -73,6 +78,11 @@ async fn who_does_not_know_the_wish_grants_nothing() {
     let mut client = open(&pair).await;
     let answer = ask(&mut client, "/", "shout").await;
     assert_eq!((answer.status().as_u16(), answer.headers()["x-strait-error"].as_bytes()), (502, &b"not-upgraded"[..]));
+    // An error of gRPC is a 200.
+    let answer = ask_as(&mut client, "/", "shout", "application/grpc").await;
+    assert_eq!((answer.status().as_u16(), answer.headers()["x-strait-error"].as_bytes()), (502, &b"not-upgraded"[..]));
+    let smuggled = ask(&mut client, "/shout", "h2c").await;
+    assert_eq!(smuggled.status(), 405, "the unfiltered way to pods that HTTP/1.1 has not either");
     let refusal = ask(&mut client, "/status/403", "shout").await;
     assert_eq!(refusal.status(), 403);
     assert_eq!(refusal.into_body().collect().await.unwrap().to_bytes(), "us-west-0");
