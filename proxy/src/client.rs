@@ -17,12 +17,14 @@ use tokio::sync::watch;
 mod clock;
 mod crowd;
 mod detect;
+mod hints;
 mod io;
 mod left;
 mod streams;
 mod visit;
 
 pub(crate) use crowd::Crowd;
+pub(crate) use hints::{Ears, Listening};
 pub(crate) use left::{Left, LeftHttp, OneOfMany};
 pub(crate) use streams::Outflow;
 pub(crate) use visit::{Busy, Visit, Visits, watch_over};

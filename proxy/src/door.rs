@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
+use crate::client::Ears;
 use crate::metrics::ServiceMetrics;
 use crate::plan::{Purpose, Speech};
 use crate::route::{RouteKey, RouteTable, ServiceRoute};
@@ -18,6 +19,8 @@ pub(crate) struct Door {
     pub(crate) metrics: ServiceMetrics,
     /// For HTTP/1.0 requests that name no host.
     pub(crate) host: HeaderValue,
+    /// Whether pods have early hints.
+    pub(crate) ears: Ears,
     known: RefCell<Option<Known>>,
 }
 
@@ -42,7 +45,7 @@ impl Door {
         let metrics = ServiceMetrics::new(&purpose.service, &worker.shared.local);
         let host = format!("{}.{}", key.service.name(), key.service.namespace());
         let host = HeaderValue::try_from(host).expect("two DNS labels and a dot");
-        Self { key, speech: purpose.speech, metrics, host, known: RefCell::default() }
+        Self { key, speech: purpose.speech, metrics, host, ears: Ears::default(), known: RefCell::default() }
     }
 
     /// By the newest route.

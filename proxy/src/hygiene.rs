@@ -17,7 +17,7 @@ pub(crate) use names::{
     is_private, strip_private,
 };
 use names::{FORWARDED_PREFIX, KEEP_ALIVE, PROXY_CONNECTION};
-pub(crate) use response::clean_response;
+pub(crate) use response::{clean_hints, clean_response};
 pub(crate) use trace::{Pseudonym, Trace};
 
 /// Why a request is refused before any pod is chosen.

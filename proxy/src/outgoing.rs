@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Request, Uri, Version};
+use http::{Method, Request, StatusCode, Uri, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::body::{Hold, Inflow, Movement, Released, RequestBody};
-use crate::client::LeftHttp;
+use crate::client::{LeftHttp, Listening};
 use crate::config::{Limits, Timeouts};
 use crate::deadline::Deadline;
 use crate::failure::{Kind, is_grpc};
@@ -72,6 +72,8 @@ pub(crate) struct Outgoing {
     pub(crate) h2c: bool,
     /// The client's side of an upgrade, once.
     pub(crate) upgrade: Option<LeftHttp>,
+    /// Who takes a pod's early hints.
+    pub(crate) listening: Option<Listening>,
 }
 
 impl Outgoing {
@@ -114,6 +116,7 @@ impl Outgoing {
             repeated: Cell::new(false),
             h2c,
             upgrade,
+            listening: None,
         })
     }
 
@@ -132,6 +135,7 @@ impl Outgoing {
             repeated: Cell::new(false),
             h2c: false,
             upgrade: None,
+            listening: None,
         }
     }
 
@@ -171,6 +175,11 @@ impl Outgoing {
         matches!(*self.payload.borrow(), Payload::Stream(_) | Payload::Spent) || self.notes.upgrade.is_some()
     }
 
+    /// True when its client takes what a pod says before the answer: HTTP/1.0 knows no informational answers.
+    pub(crate) fn hears_hints(&self) -> bool {
+        self.version == Version::HTTP_11 && !self.h2c && self.notes.upgrade.is_none()
+    }
+
     /// The request as a pod gets it, over HTTP/1.1.
     pub(crate) fn for_pod(&self) -> Request<RequestBody> {
         let mut request = self.request(self.uri.clone());
@@ -188,6 +197,13 @@ impl Outgoing {
             return hold_back(request);
         }
         request.headers_mut().remove(header::EXPECT);
+        if let Some(listening) = self.listening.clone() {
+            hyper::ext::on_informational(&mut request, move |said| {
+                if said.status() == StatusCode::EARLY_HINTS {
+                    listening.heard(said.headers());
+                }
+            });
+        }
         request
     }
 
@@ -298,7 +314,7 @@ fn hold_back(request: Request<RequestBody>) -> Request<RequestBody> {
 
 fn release_on_continue(request: &mut Request<RequestBody>, released: Released) {
     hyper::ext::on_informational(request, move |response| {
-        if response.status() == http::StatusCode::CONTINUE {
+        if response.status() == StatusCode::CONTINUE {
             released.release();
         }
     });

@@ -169,6 +169,7 @@ async fn serve_admitted(
     let deadline = Deadline::new(began.into(), limit, &head.headers, grpc);
     let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts, deadline);
     let mut outgoing = Outgoing::read(head, body, notes, upgrade, h2c, bounds).await?;
+    outgoing.listening = outgoing.hears_hints().then(|| visit.listen()).flatten();
     let (mut reply, cluster) =
         exchange(worker, &route, Scope::Anywhere, &outgoing).await.map_err(|lost: Lost| lost.kind)?;
     if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS {

@@ -4,8 +4,11 @@
 //! it would close idle connections under clients that are just about to use them. Here the clock of the head starts
 //! with its first byte.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use super::hints::Hints;
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +38,35 @@ pub(crate) struct HeadClock {
     state: AtomicU64,
     /// The client has not taken everything that was written.
     unsent: AtomicBool,
+    /// What a pod said before its answer: from the service to the stream, as the clock.
+    hints: OnceLock<Box<Hints>>,
 }
 
 impl HeadClock {
     /// A connection that was accepted now and has said nothing.
     pub(crate) fn new(now: Instant) -> Self {
         // The first head is expected at once, so its clock runs from the accept.
-        Self { origin: now, state: AtomicU64::new(Waiting::Head as u64), unsent: AtomicBool::new(false) }
+        Self {
+            origin: now,
+            state: AtomicU64::new(Waiting::Head as u64),
+            unsent: AtomicBool::new(false),
+            hints: OnceLock::new(),
+        }
+    }
+
+    /// What a pod says before its answer goes in here.
+    pub(super) fn hints(&self) -> &Hints {
+        self.hints.get_or_init(Box::default)
+    }
+
+    /// The same, if anything ever did.
+    pub(super) fn any_hints(&self) -> Option<&Hints> {
+        self.hints.get().map(Box::as_ref)
+    }
+
+    /// True when the socket was full at the last write.
+    pub(super) fn is_unsent(&self) -> bool {
+        self.unsent.load(Ordering::Relaxed)
     }
 
     fn set(&self, waiting: Waiting, now: Instant) {
@@ -83,7 +108,7 @@ impl HeadClock {
 
     /// True while the first byte of a head is waited for and the last answer is on its way.
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting().0 == Waiting::Idle && !self.unsent.load(Ordering::Relaxed)
+        self.waiting().0 == Waiting::Idle && !self.is_unsent()
     }
 
     /// How long the present state has lasted.

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -72,6 +72,13 @@ impl ClientIo {
         polled
     }
 
+    fn poll_hints_over(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.clock.as_ref().and_then(|clock| clock.any_hints()) {
+            Some(hints) => hints.poll_over(Pin::new(&mut self.tcp), cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
     /// Until there is something to read, or the client has ended.
     pub(crate) fn poll_stirred(&self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.ahead.is_empty() {
@@ -99,6 +106,11 @@ impl AsyncRead for ClientIo {
             buf.put_slice(&this.ahead.split_to(buf.remaining().min(this.ahead.len())));
             return Poll::Ready(Ok(()));
         }
+        if let Some(clock) = this.clock.as_ref().filter(|clock| !clock.is_unsent())
+            && let Some(hints) = clock.any_hints()
+        {
+            hints.pass(Pin::new(&mut this.tcp), cx);
+        }
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.tcp).poll_read(cx, buf);
         if buf.filled().len() > before
@@ -113,6 +125,7 @@ impl AsyncRead for ClientIo {
 impl AsyncWrite for ClientIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        ready!(this.poll_hints_over(cx))?;
         let polled = Pin::new(&mut this.tcp).poll_write(cx, buf);
         this.wrote(polled)
     }
@@ -123,6 +136,7 @@ impl AsyncWrite for ClientIo {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        ready!(this.poll_hints_over(cx))?;
         let tcp = Pin::new(&mut this.tcp);
         let mut together = [0; IN_ONE_PIECE];
         let polled = match gather(bufs, &mut together) {

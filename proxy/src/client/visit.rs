@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::clock::{HeadClock, Overdue};
+use super::hints::Listening;
 use super::io::ClientIo;
 use super::left::LeftHttp;
 use super::streams::{Outflow, Streams};
@@ -116,6 +117,12 @@ impl Visit {
     /// How the answer to the request that is served at this moment is taken; `None` on HTTP/1.1, where the kernel knows.
     pub(crate) fn outflow(&self) -> Option<Rc<Outflow>> {
         self.streams.as_ref()?.current()
+    }
+
+    /// Listens to what a pod says before its answer to one more request, now and then: HTTP/1.1 alone has a way to pass
+    /// it on.
+    pub(crate) fn listen(&self) -> Option<Listening> {
+        if self.manner == Manner::Http1 { self.door.ears.listen(&self.clock) } else { None }
     }
 
     /// Drives the connection until it ends, and does what it is told meanwhile.

@@ -25,6 +25,18 @@ pub(crate) fn clean_response(head: &mut Parts) {
     head.version = Version::HTTP_11;
 }
 
+/// What of a pod's informational head may be passed on.
+pub(crate) fn clean_hints(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
+    remove_named(&mut headers);
+    remove_hop_by_hop(&mut headers);
+    strip_private(&mut headers);
+    for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+    headers
+}
+
 /// RFC 9110 §8.6: no Content-Length on 1xx and 204.
 fn bodiless(status: StatusCode) -> bool {
     status.is_informational() || status == StatusCode::NO_CONTENT

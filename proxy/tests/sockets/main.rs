@@ -11,6 +11,7 @@ mod failover;
 mod gateway;
 mod grpc;
 mod hedging;
+mod hints;
 mod local;
 mod pair;
 mod plain;

@@ -1,0 +1,186 @@
+//! Early hints (103, RFC 8297): what a pod says before its answer, passed on at once.
+//!
+//! hyper's server knows one head for an answer. But while a request is under way it keeps reading, to see its client leave,
+//! and there, below it, a pod's words are written, if nothing of an earlier answer is on its way still. When the answer
+//! itself begins they come too late and are dropped.
+//!
+//! To listen for such words costs a request two allocations, and hardly any pod has some. So the first requests of a
+//! listener listen, then one of many, and all of them once a pod has said something.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::task::AtomicWaker;
+use http::HeaderMap;
+use tokio::io::AsyncWrite;
+
+use super::clock::HeadClock;
+use crate::hygiene;
+
+/// Requests of a listener that listen before it is known whether its pods have hints, and after them one of so many.
+const FIRST: u32 = 64;
+const ONE_OF: u32 = 64;
+/// A head of hints beyond this many bytes is dropped.
+const LONGEST: usize = 16 * 1024;
+
+/// What is to be written before a client's next answer.
+#[derive(Debug, Default)]
+pub(super) struct Hints {
+    heads: Mutex<Heads>,
+    waker: AtomicWaker,
+}
+
+#[derive(Debug, Default)]
+struct Heads {
+    bytes: BytesMut,
+    /// Some of them are written: what is left has to follow, whatever else there is.
+    begun: bool,
+}
+
+impl Hints {
+    /// Adds one head.
+    pub(super) fn say(&self, head: &[u8]) {
+        self.with(|heads| heads.bytes.extend_from_slice(head));
+        self.waker.wake();
+    }
+
+    /// Writes what there is, as far as the client takes it.
+    pub(super) fn pass(&self, to: Pin<&mut impl AsyncWrite>, cx: &mut Context<'_>) {
+        self.waker.register(cx.waker());
+        // An error is met again by whoever reads.
+        let _ = self.with(|heads| heads.poll_write(to, cx));
+    }
+
+    /// Before an answer is written: ends what is half written, and drops the rest.
+    pub(super) fn poll_over(&self, to: Pin<&mut impl AsyncWrite>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.with(|heads| {
+            if heads.begun {
+                return heads.poll_write(to, cx);
+            }
+            heads.bytes.clear();
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut Heads) -> T) -> T {
+        f(&mut self.heads.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Heads {
+    fn poll_write(&mut self, mut to: Pin<&mut impl AsyncWrite>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        while !self.bytes.is_empty() {
+            let written = ready!(to.as_mut().poll_write(cx, &self.bytes))?;
+            self.begun = true;
+            self.bytes.advance(written);
+        }
+        self.begun = false;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Listens to the pods of one request.
+#[derive(Clone, Debug)]
+pub(crate) struct Listening {
+    clock: Arc<HeadClock>,
+    heard: Arc<AtomicBool>,
+}
+
+impl Listening {
+    /// A pod said this with 103.
+    pub(crate) fn heard(&self, headers: &HeaderMap) {
+        self.heard.store(true, Ordering::Relaxed);
+        if let Some(head) = encode(headers) {
+            self.clock.hints().say(&head);
+        }
+    }
+}
+
+/// Which requests of a listener listen.
+#[derive(Debug, Default)]
+pub(crate) struct Ears {
+    requests: Cell<u32>,
+    heard: Arc<AtomicBool>,
+}
+
+impl Ears {
+    /// One more request; whether it listens.
+    pub(super) fn listen(&self, clock: &Arc<HeadClock>) -> Option<Listening> {
+        let before = self.requests.get();
+        self.requests.set(before.wrapping_add(1));
+        let listens = before < FIRST || before.is_multiple_of(ONE_OF) || self.heard.load(Ordering::Relaxed);
+        listens.then(|| {
+            // There before anything is said, so that the connection's reading is woken by the first word.
+            let _ = clock.hints();
+            Listening { clock: clock.clone(), heard: self.heard.clone() }
+        })
+    }
+}
+
+/// The head as HTTP/1.1 has it, without what concerns the pod's connection only. `None` when nothing is left of it.
+fn encode(headers: &HeaderMap) -> Option<Bytes> {
+    let headers = hygiene::clean_hints(headers);
+    let mut head = BytesMut::from(&b"HTTP/1.1 103 Early Hints\r\n"[..]);
+    for (name, value) in &headers {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            head.extend_from_slice(part);
+        }
+    }
+    head.extend_from_slice(b"\r\n");
+    (!headers.is_empty() && head.len() <= LONGEST).then(|| head.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn the_first_listen_then_few_then_all_once_something_was_heard() {
+        let (ears, clock) = (Ears::default(), Arc::new(HeadClock::new(Instant::now())));
+        let listens = |requests: u32| (0..requests).filter_map(|_| ears.listen(&clock)).collect::<Vec<_>>();
+        assert_eq!(listens(FIRST).len(), 64);
+        assert_eq!(listens(ONE_OF * 10).len(), 10);
+        let one = listens(ONE_OF).pop().expect("one of so many");
+        one.heard(&HeaderMap::new());
+        assert_eq!(listens(100).len(), 100);
+    }
+
+    #[test]
+    fn a_head_loses_what_concerns_the_pods_connection() {
+        let headers =
+            [("link", "</a.css>; rel=preload"), ("connection", "x-own"), ("x-own", "1"), ("x-strait-hop", "1")];
+        let map = |headers: &[(&'static str, &'static str)]| -> HeaderMap {
+            headers.iter().map(|(n, v)| (http::HeaderName::from_static(n), http::HeaderValue::from_static(v))).collect()
+        };
+        let head = encode(&map(&headers)).expect("a head");
+        assert_eq!(head, "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n");
+        assert_eq!(encode(&map(&headers[1..])), None);
+    }
+
+    #[tokio::test]
+    async fn what_has_begun_is_ended_and_the_rest_is_dropped() {
+        let hints = Hints::default();
+        let (mut near, mut far) = tokio::io::duplex(4);
+        hints.say(b"0123456789");
+        std::future::poll_fn(|cx| {
+            hints.pass(Pin::new(&mut near), cx);
+            Poll::Ready(())
+        })
+        .await;
+        let over = std::future::poll_fn(|cx| hints.poll_over(Pin::new(&mut near), cx));
+        let mut heard = [0; 10];
+        let (over, read) = tokio::join!(over, tokio::io::AsyncReadExt::read_exact(&mut far, &mut heard));
+        assert!(over.is_ok() && read.is_ok());
+        assert_eq!(&heard, b"0123456789");
+        hints.say(b"late");
+        std::future::poll_fn(|cx| hints.poll_over(Pin::new(&mut near), cx)).await.expect("nothing is written");
+        drop(near);
+        assert_eq!(tokio::io::AsyncReadExt::read(&mut far, &mut heard).await.ok(), Some(0));
+    }
+}
