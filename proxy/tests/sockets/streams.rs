@@ -186,7 +186,11 @@ async fn words_before_the_answer_do_not_break_it() {
         let (mut client, mut server, _) = ask(door, pod, "GET / HTTP/1.1\r\nhost: m\r\n\r\n").await;
         server.write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n").await.unwrap();
         server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
-        let told = head(&mut client).await;
+        let mut told = head(&mut client).await;
+        // Within the cluster they pass, unless the answer overtakes them.
+        if told.starts_with("http/1.1 103 ") {
+            told = head(&mut client).await;
+        }
         assert!(told.starts_with("http/1.1 200 "), "{told}");
         until_seen(&mut client, "ok").await;
     }
