@@ -24,7 +24,7 @@ mod streams;
 mod visit;
 
 pub(crate) use crowd::Crowd;
-pub(crate) use hints::{Ears, Listening};
+pub(crate) use hints::{HintSampling, HintSink};
 pub(crate) use left::{Left, LeftHttp, OneOfMany};
 pub(crate) use streams::Outflow;
 pub(crate) use visit::{Busy, Visit, Visits, watch_over};

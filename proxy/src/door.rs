@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::client::Ears;
+use crate::client::HintSampling;
 use crate::metrics::ServiceMetrics;
 use crate::plan::{Purpose, Speech};
 use crate::route::{RouteKey, RouteTable, ServiceRoute};
@@ -20,7 +20,7 @@ pub(crate) struct Door {
     /// For HTTP/1.0 requests that name no host.
     pub(crate) host: HeaderValue,
     /// Whether pods have early hints.
-    pub(crate) ears: Ears,
+    pub(crate) hints: HintSampling,
     known: RefCell<Option<Known>>,
 }
 
@@ -45,7 +45,7 @@ impl Door {
         let metrics = ServiceMetrics::new(&purpose.service, &worker.shared.local);
         let host = format!("{}.{}", key.service.name(), key.service.namespace());
         let host = HeaderValue::try_from(host).expect("two DNS labels and a dot");
-        Self { key, speech: purpose.speech, metrics, host, ears: Ears::default(), known: RefCell::default() }
+        Self { key, speech: purpose.speech, metrics, host, hints: HintSampling::default(), known: RefCell::default() }
     }
 
     /// By the newest route.

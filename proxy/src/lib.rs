@@ -24,16 +24,17 @@
 mod admission;
 mod attempt;
 pub mod balance;
+mod bell;
 mod board;
 mod body;
 mod checks;
 mod client;
 mod config;
-mod connect;
 mod deadline;
 mod door;
 mod exchange;
 mod exec;
+mod extended_connect;
 mod failure;
 mod floods;
 mod gateway;

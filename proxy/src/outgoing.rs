@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::body::{Hold, Inflow, Movement, Released, RequestBody};
-use crate::client::{LeftHttp, Listening};
+use crate::client::{HintSink, LeftHttp};
 use crate::config::{Limits, Timeouts};
 use crate::deadline::Deadline;
 use crate::failure::{Kind, is_grpc};
@@ -73,7 +73,7 @@ pub(crate) struct Outgoing {
     /// The client's side of an upgrade, once.
     pub(crate) upgrade: Option<LeftHttp>,
     /// Who takes a pod's early hints.
-    pub(crate) listening: Option<Listening>,
+    pub(crate) hints: Option<HintSink>,
 }
 
 impl Outgoing {
@@ -116,7 +116,7 @@ impl Outgoing {
             repeated: Cell::new(false),
             h2c,
             upgrade,
-            listening: None,
+            hints: None,
         })
     }
 
@@ -135,7 +135,7 @@ impl Outgoing {
             repeated: Cell::new(false),
             h2c: false,
             upgrade: None,
-            listening: None,
+            hints: None,
         }
     }
 
@@ -176,7 +176,7 @@ impl Outgoing {
     }
 
     /// True when its client takes what a pod says before the answer: HTTP/1.0 knows no informational answers.
-    pub(crate) fn hears_hints(&self) -> bool {
+    pub(crate) fn takes_hints(&self) -> bool {
         self.version == Version::HTTP_11 && !self.h2c && self.notes.upgrade.is_none()
     }
 
@@ -197,10 +197,10 @@ impl Outgoing {
             return hold_back(request);
         }
         request.headers_mut().remove(header::EXPECT);
-        if let Some(listening) = self.listening.clone() {
+        if let Some(hints) = self.hints.clone() {
             hyper::ext::on_informational(&mut request, move |said| {
                 if said.status() == StatusCode::EARLY_HINTS {
-                    listening.heard(said.headers());
+                    hints.heard(said.headers());
                 }
             });
         }

@@ -11,10 +11,10 @@ use crate::admission::{Urgency, admits};
 use crate::attempt::{Held, Reply};
 use crate::body::{Finish, ResponseBody};
 use crate::client::{Busy, LeftHttp, OneOfMany, Outflow, Visit};
-use crate::connect::{self, Asked};
 use crate::deadline::Deadline;
 use crate::door::{Door, Standing};
 use crate::exchange::{Lost, Scope, exchange};
+use crate::extended_connect::{self, Asked};
 use crate::failure::{Asker, Kind, answer, is_grpc};
 use crate::health::{Outcome, grpc_outcome};
 use crate::hygiene::{SERVED_BY, clean_request, clean_response};
@@ -90,7 +90,7 @@ pub(crate) async fn serve(
     mut request: Request<Incoming>,
 ) -> Response<Answer> {
     let began = Instant::now();
-    let asked = connect::asked(&mut request);
+    let asked = extended_connect::asked(&mut request);
     let connects = asked.is_some();
     let version = request.version();
     // What is refused by a 200 of gRPC would be taken for a grant.
@@ -103,7 +103,7 @@ pub(crate) async fn serve(
     };
     let gone = door.metrics.begin();
     let mut result = serve_admitted(worker, door, visit, (request, asked), (began, grpc)).await;
-    if connects && result.as_ref().is_ok_and(|(reply, _)| connect::misleads(reply.response.status())) {
+    if connects && result.as_ref().is_ok_and(|(reply, _)| extended_connect::misleads(reply.response.status())) {
         result = Err(Kind::NotUpgraded);
     }
     // What was ambiguous in one request may have hidden another: nothing more is read after it.
@@ -126,7 +126,7 @@ pub(crate) async fn serve(
         }
     };
     if connects {
-        connect::translate(&mut response);
+        extended_connect::translate(&mut response);
     }
     let ends = refused || worker.leaving() || door.standing(worker) != Standing::Open;
     if ends && version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -156,7 +156,7 @@ async fn serve_admitted(
     let mut upgrade = upgrade.filter(|_| notes.upgrade.is_some());
     if let Some(Asked { protocol, given }) = asked {
         let counted = tunnel::admit(worker).ok_or(Kind::Overloaded)?;
-        worker.with_rng(|rng| connect::complete(&mut head.headers, &protocol, rng));
+        worker.with_rng(|rng| extended_connect::complete(&mut head.headers, &protocol, rng));
         let left = LeftHttp::Stream(given, OneOfMany { _counted: counted, _busy: visit.busy(began) });
         (notes.upgrade, upgrade) = (Some(protocol), Some(left));
     }
@@ -169,7 +169,7 @@ async fn serve_admitted(
     let deadline = Deadline::new(began.into(), limit, &head.headers, grpc);
     let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts, deadline);
     let mut outgoing = Outgoing::read(head, body, notes, upgrade, h2c, bounds).await?;
-    outgoing.listening = outgoing.hears_hints().then(|| visit.listen()).flatten();
+    outgoing.hints = outgoing.takes_hints().then(|| visit.hint_sink()).flatten();
     let (mut reply, cluster) =
         exchange(worker, &route, Scope::Anywhere, &outgoing).await.map_err(|lost: Lost| lost.kind)?;
     if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS {

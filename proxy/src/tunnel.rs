@@ -6,9 +6,8 @@
 //! stream's window. The method is POST all the same, since hyper turns a CONNECT that is reset into one that ended well,
 //! and a client could not tell half an answer from a whole one.
 
-use std::cell::RefCell;
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::Context;
 
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +20,7 @@ pub(crate) use carry::{carry, join, stopped, trusted};
 pub(crate) use flow::{Flow, Give};
 pub(crate) use side::Side;
 
+use crate::bell::Bell;
 use crate::client::LeftHttp;
 use crate::links::Seat;
 use crate::metrics::Raised;
@@ -42,7 +42,7 @@ pub(crate) struct Pair {
     /// The outgoing direction has ended, one way or the other.
     said: CancellationToken,
     /// Wakes the outgoing direction, which hyper polls.
-    waker: RefCell<Option<Waker>>,
+    bell: Bell,
     _held: Held,
 }
 
@@ -51,7 +51,7 @@ impl Pair {
         Rc::new(Self {
             broken: CancellationToken::new(),
             said: CancellationToken::new(),
-            waker: RefCell::default(),
+            bell: Bell::default(),
             _held: held,
         })
     }
@@ -59,9 +59,7 @@ impl Pair {
     /// Breaks both directions: neither end is told that all was said.
     pub(crate) fn break_off(&self) {
         self.broken.cancel();
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
+        self.bell.ring();
     }
 
     fn is_broken(&self) -> bool {
@@ -69,10 +67,7 @@ impl Pair {
     }
 
     fn wake_on_break(&self, cx: &Context<'_>) {
-        let mut waker = self.waker.borrow_mut();
-        if waker.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
-        }
+        self.bell.listen(cx);
     }
 }
 

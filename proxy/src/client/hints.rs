@@ -39,13 +39,32 @@ struct Heads {
     bytes: BytesMut,
     /// Some of them are written: what is left has to follow, whatever else there is.
     begun: bool,
+    /// Which request's pods are listened to, and whether its answer is still to begin: nothing may come between its parts.
+    turn: u32,
+    open: bool,
 }
 
 impl Hints {
-    /// Adds one head.
-    pub(super) fn say(&self, head: &[u8]) {
-        self.with(|heads| heads.bytes.extend_from_slice(head));
-        self.waker.wake();
+    /// A request begins to listen.
+    fn open(&self) -> u32 {
+        self.with(|heads| {
+            (heads.turn, heads.open) = (heads.turn.wrapping_add(1), true);
+            heads.turn
+        })
+    }
+
+    /// Adds one head for that request, if its answer has not begun.
+    fn say(&self, turn: u32, head: &[u8]) {
+        let taken = self.with(|heads| {
+            let open = heads.open && heads.turn == turn;
+            if open {
+                heads.bytes.extend_from_slice(head);
+            }
+            open
+        });
+        if taken {
+            self.waker.wake();
+        }
     }
 
     /// Writes what there is, as far as the client takes it.
@@ -58,6 +77,7 @@ impl Hints {
     /// Before an answer is written: ends what is half written, and drops the rest.
     pub(super) fn poll_over(&self, to: Pin<&mut impl AsyncWrite>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         self.with(|heads| {
+            heads.open = false;
             if heads.begun {
                 return heads.poll_write(to, cx);
             }
@@ -85,38 +105,38 @@ impl Heads {
 
 /// Listens to the pods of one request.
 #[derive(Clone, Debug)]
-pub(crate) struct Listening {
+pub(crate) struct HintSink {
     clock: Arc<HeadClock>,
+    turn: u32,
     heard: Arc<AtomicBool>,
 }
 
-impl Listening {
+impl HintSink {
     /// A pod said this with 103.
     pub(crate) fn heard(&self, headers: &HeaderMap) {
         self.heard.store(true, Ordering::Relaxed);
         if let Some(head) = encode(headers) {
-            self.clock.hints().say(&head);
+            self.clock.hints().say(self.turn, &head);
         }
     }
 }
 
 /// Which requests of a listener listen.
 #[derive(Debug, Default)]
-pub(crate) struct Ears {
+pub(crate) struct HintSampling {
     requests: Cell<u32>,
     heard: Arc<AtomicBool>,
 }
 
-impl Ears {
+impl HintSampling {
     /// One more request; whether it listens.
-    pub(super) fn listen(&self, clock: &Arc<HeadClock>) -> Option<Listening> {
+    pub(super) fn sink(&self, clock: &Arc<HeadClock>) -> Option<HintSink> {
         let before = self.requests.get();
         self.requests.set(before.wrapping_add(1));
         let listens = before < FIRST || before.is_multiple_of(ONE_OF) || self.heard.load(Ordering::Relaxed);
         listens.then(|| {
-            // There before anything is said, so that the connection's reading is woken by the first word.
-            let _ = clock.hints();
-            Listening { clock: clock.clone(), heard: self.heard.clone() }
+            // Made before anything is said, so that the connection's reading is woken by the first word.
+            HintSink { turn: clock.hints().open(), clock: clock.clone(), heard: self.heard.clone() }
         })
     }
 }
@@ -142,8 +162,8 @@ mod tests {
 
     #[test]
     fn the_first_listen_then_few_then_all_once_something_was_heard() {
-        let (ears, clock) = (Ears::default(), Arc::new(HeadClock::new(Instant::now())));
-        let listens = |requests: u32| (0..requests).filter_map(|_| ears.listen(&clock)).collect::<Vec<_>>();
+        let (hints, clock) = (HintSampling::default(), Arc::new(HeadClock::new(Instant::now())));
+        let listens = |requests: u32| (0..requests).filter_map(|_| hints.sink(&clock)).collect::<Vec<_>>();
         assert_eq!(listens(FIRST).len(), 64);
         assert_eq!(listens(ONE_OF * 10).len(), 10);
         let one = listens(ONE_OF).pop().expect("one of so many");
@@ -167,7 +187,7 @@ mod tests {
     async fn what_has_begun_is_ended_and_the_rest_is_dropped() {
         let hints = Hints::default();
         let (mut near, mut far) = tokio::io::duplex(4);
-        hints.say(b"0123456789");
+        hints.say(hints.open(), b"0123456789");
         std::future::poll_fn(|cx| {
             hints.pass(Pin::new(&mut near), cx);
             Poll::Ready(())
@@ -178,8 +198,16 @@ mod tests {
         let (over, read) = tokio::join!(over, tokio::io::AsyncReadExt::read_exact(&mut far, &mut heard));
         assert!(over.is_ok() && read.is_ok());
         assert_eq!(&heard, b"0123456789");
-        hints.say(b"late");
+        let turn = hints.open();
+        hints.say(turn - 1, b"of the request before");
+        hints.say(turn, b"late");
         std::future::poll_fn(|cx| hints.poll_over(Pin::new(&mut near), cx)).await.expect("nothing is written");
+        hints.say(turn, b"between the parts of the answer");
+        std::future::poll_fn(|cx| {
+            hints.pass(Pin::new(&mut near), cx);
+            Poll::Ready(())
+        })
+        .await;
         drop(near);
         assert_eq!(tokio::io::AsyncReadExt::read(&mut far, &mut heard).await.ok(), Some(0));
     }

@@ -11,10 +11,12 @@
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use hyper::rt::Executor;
+
+use crate::bell::Bell;
 
 /// What a client takes of an answer, at the least, within the time for which it may leave it unread.
 const PIECE: usize = 64 * 1024;
@@ -25,7 +27,7 @@ pub(crate) struct Outflow {
     /// When the last piece was handed over after which no other was asked for, and its bytes.
     full: Cell<Option<(Instant, usize)>>,
     cut: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
+    bell: Bell,
 }
 
 impl Outflow {
@@ -46,16 +48,7 @@ impl Outflow {
 
     fn cut(&self) {
         self.cut.set(true);
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
-    }
-
-    fn wake_by(&self, cx: &Context<'_>) {
-        let mut waker = self.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
-        }
+        self.bell.ring();
     }
 }
 
@@ -123,7 +116,7 @@ async fn run(streams: &Streams, outflow: &Rc<Outflow>, stream: impl Future) {
         let polled = stream.as_mut().poll(cx).map(drop);
         streams.current.replace(outer);
         if polled.is_pending() {
-            outflow.wake_by(cx);
+            outflow.bell.listen(cx);
         }
         polled
     })

@@ -7,16 +7,17 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::clock::{HeadClock, Overdue};
-use super::hints::Listening;
+use super::hints::HintSink;
 use super::io::ClientIo;
 use super::left::LeftHttp;
 use super::streams::{Outflow, Streams};
+use crate::bell::Bell;
 use crate::door::{Door, Standing};
 use crate::hygiene::Trace;
 use crate::retry::Counted;
@@ -73,7 +74,7 @@ pub(crate) struct Visit {
     active: Rc<Cell<u32>>,
     order: Cell<Order>,
     leaving_since: Cell<Option<Instant>>,
-    waker: RefCell<Option<Waker>>,
+    bell: Bell,
     taker: RefCell<Option<oneshot::Sender<ClientIo>>>,
     /// Of HTTP/2.
     pub(super) streams: Option<Rc<Streams>>,
@@ -100,7 +101,7 @@ impl Visit {
             active: Rc::default(),
             order: Cell::new(Order::Stay),
             leaving_since: Cell::default(),
-            waker: RefCell::default(),
+            bell: Bell::default(),
             taker: RefCell::default(),
             streams: (manner == Manner::Http2).then(Rc::default),
         });
@@ -121,8 +122,8 @@ impl Visit {
 
     /// Listens to what a pod says before its answer to one more request, now and then: HTTP/1.1 alone has a way to pass
     /// it on.
-    pub(crate) fn listen(&self) -> Option<Listening> {
-        if self.manner == Manner::Http1 { self.door.ears.listen(&self.clock) } else { None }
+    pub(crate) fn hint_sink(&self) -> Option<HintSink> {
+        if self.manner == Manner::Http1 { self.door.hints.sink(&self.clock) } else { None }
     }
 
     /// Drives the connection until it ends, and does what it is told meanwhile.
@@ -147,7 +148,7 @@ impl Visit {
                 Order::Park => self.order.set(Order::Stay),
                 Order::Stay | Order::Leave => {}
             }
-            self.wake_by(cx);
+            self.bell.listen(cx);
             polled
         })
         .await
@@ -158,20 +159,13 @@ impl Visit {
         self.order.set(Order::Stay);
         let (_gauge, _counted) = (worker.metrics.parked(), worker.shared.park());
         std::future::poll_fn(|cx| {
-            self.wake_by(cx);
+            self.bell.listen(cx);
             match self.order.get() {
                 Order::Leave | Order::Cut => Poll::Ready(false),
                 Order::Stay | Order::Park => io.poll_stirred(cx).map(|()| true),
             }
         })
         .await
-    }
-
-    fn wake_by(&self, cx: &Context<'_>) {
-        let mut waker = self.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
-        }
     }
 
     /// True when nothing is under way on it, in or out.
@@ -234,9 +228,7 @@ impl Visit {
             return;
         }
         self.order.set(order);
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
+        self.bell.ring();
     }
 }
 

@@ -2,24 +2,14 @@
 
 use proptest::prelude::*;
 
+use super::inputs::input;
 use crate::balance::{AliasTable, ClusterInput, Settings, Spill};
-use crate::health::ClusterNumber;
 
 const TICK: u64 = 100;
 
 /// A whole cluster of `expected` endpoints; the own one at position 0.
 fn cluster(at: u32, healthy: f64, expected: f64) -> ClusterInput {
-    ClusterInput {
-        cluster: ClusterNumber(at),
-        local: at == 0,
-        healthy,
-        expected,
-        load: None,
-        rtt_ms: Some(35.0 * f64::from(at)),
-        weight: 1.0,
-        answers: (0, 0),
-        slow: false,
-    }
+    ClusterInput { rtt_ms: Some(35.0 * f64::from(at)), ..input(at, healthy, expected) }
 }
 
 /// Other clusters: endpoints, healthy part, load, distance, staleness.
