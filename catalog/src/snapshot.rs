@@ -36,6 +36,8 @@ pub struct ClusterView {
     pub region: String,
     /// Its gateways: live records, else the addresses that its ClusterPeer names.
     pub gateways: Vec<Gateway>,
+    /// Nodes of which it is known that they are not ready, sorted; those without a gateway's address too.
+    pub unready_nodes: Vec<Arc<str>>,
     /// How old the knowledge is.
     pub freshness: Arc<Freshness>,
     /// Live records held.

@@ -60,6 +60,7 @@ pub fn all(full: bool) -> Vec<Step> {
         proof("unexport", faults::exports::unexport_everywhere),
         proof("controller-killed", faults::exports::controller_killed),
         proof("api-server-down", faults::control::api_server_down),
+        proof("kubelet-silent", faults::node::kubelet_silent),
         proof("garbage", faults::junk::garbage),
         proof("agent-killed", faults::agents::killed),
     ];

@@ -114,6 +114,7 @@ fn cluster_view(catalog: &Catalog, id: &ClusterId) -> ClusterView {
         local: *id == catalog.local,
         region: shelf.and_then(cluster_record).map(|c| c.region.clone()).unwrap_or_default(),
         gateways,
+        unready_nodes: shelf.map(unready_nodes).unwrap_or_default(),
         freshness: catalog.freshness.get(id).cloned().unwrap_or_else(|| Arc::new(Freshness::default())),
         records: shelf.map(Shelf::live_count).unwrap_or_default(),
         highest: shelf.map(Shelf::highest).unwrap_or_default(),
@@ -131,6 +132,16 @@ fn gateways(shelf: &Shelf) -> Vec<Gateway> {
         _ => None,
     };
     shelf.live_of(Kind::GATEWAY).filter_map(gateway).collect()
+}
+
+fn unready_nodes(shelf: &Shelf) -> Vec<Arc<str>> {
+    let unready = |record: &crate::record::Record| match record.value() {
+        Some(Value::Gateway(g)) if !g.ready => Some(record.key().name.clone()),
+        _ => None,
+    };
+    let mut names: Vec<Arc<str>> = shelf.live_of(Kind::GATEWAY).filter_map(unready).collect();
+    names.sort_unstable();
+    names
 }
 
 fn bootstrap(catalog: &Catalog, id: &ClusterId) -> Vec<Gateway> {

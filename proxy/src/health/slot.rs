@@ -387,6 +387,11 @@ impl Slot {
         self.fresh_ms.store(if ramp { now_ms.max(1) } else { 0 }, Ordering::Relaxed);
     }
 
+    /// Keeps it in use although the source says that it is not ready: being ready again is then nothing new.
+    pub(crate) fn keep(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+    }
+
     /// Counts it as capacity that is to come although it is not ready yet: its whole set is coming up.
     pub(crate) fn expect(&self) {
         self.expected.store(true, Ordering::Relaxed);

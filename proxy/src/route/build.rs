@@ -11,7 +11,7 @@ use strait_catalog::{
     Snapshot,
 };
 
-use super::lease::OnNodes;
+use super::lease::{Doubts, OnNodes};
 use super::place::Place;
 use super::service::{Address, Candidate, Class, ClusterRoute, ServiceRoute, Targets};
 use super::shares::MAX_CLUSTERS;
@@ -62,7 +62,7 @@ pub struct Builder {
     services: HashMap<ServiceKey, Known>,
     gateways: HashMap<ClusterId, Gateways>,
     table: RouteTable,
-    doubt: bool,
+    doubts: Doubts,
 }
 
 impl Builder {
@@ -75,7 +75,7 @@ impl Builder {
             services: HashMap::new(),
             gateways: HashMap::new(),
             table: RouteTable::default(),
-            doubt: false,
+            doubts: Doubts::default(),
         }
     }
 
@@ -91,21 +91,17 @@ impl Builder {
         &self.table
     }
 
-    /// True while readiness in the own cluster is in doubt: nothing on any node is ready any more.
+    /// True when a snapshot that was applied before has to be applied again, since time has changed what follows.
     #[must_use]
-    pub const fn readiness_in_doubt(&self) -> bool {
-        self.doubt
+    pub fn due(&self, now_ms: u64) -> bool {
+        self.doubts.due(now_ms)
     }
 
     /// Takes a snapshot. Costs a pointer comparison a service, and work for those that changed.
     pub fn apply(&mut self, snapshot: &Snapshot, now_ms: u64) -> Changes {
         let clusters = self.update_gateways(snapshot, now_ms);
         let mut dirty = self.changed_services(snapshot, &clusters);
-        if self.update_doubt(snapshot, &dirty) {
-            let on_nodes =
-                |view: &ServiceView| view.backends.get(&snapshot.local).is_some_and(|b| !b.endpoints.is_empty());
-            dirty.extend(snapshot.services().filter(|(_, view)| on_nodes(view)).map(|(key, _)| key.clone()));
-        }
+        dirty.extend(self.newly_doubted(snapshot, &dirty, now_ms));
         let mut changes = Changes::default();
         for key in dirty {
             self.replace(snapshot, &key, now_ms, &mut changes);
@@ -156,8 +152,8 @@ impl Builder {
         changed.chain(gone).collect()
     }
 
-    /// Counts endpoints on nodes again; true when the doubt came or went.
-    fn update_doubt(&mut self, snapshot: &Snapshot, dirty: &HashSet<ServiceKey>) -> bool {
+    /// Counts endpoints on nodes again, and says which services a doubt that came or went concerns.
+    fn newly_doubted(&mut self, snapshot: &Snapshot, dirty: &HashSet<ServiceKey>, now_ms: u64) -> Vec<ServiceKey> {
         for key in dirty {
             let Some(view) = snapshot.service(key) else { continue };
             let on_nodes = OnNodes::of(view.backends.get(&snapshot.local));
@@ -170,11 +166,16 @@ impl Builder {
             }
         }
         let present = self.services.iter().filter(|(key, _)| snapshot.service(key).is_some());
-        let doubt = present.map(|(_, known)| known.on_nodes).sum::<OnNodes>().in_doubt();
-        if doubt && !self.doubt {
-            tracing::warn!("no endpoint on any node of this cluster is ready: answers decide until one is");
+        let all = present.map(|(_, known)| known.on_nodes).sum();
+        let unready = snapshot.cluster(&snapshot.local).map_or(&[][..], |own| &own.unready_nodes);
+        let concerned = self.doubts.update(all, unready, now_ms);
+        if concerned.is_empty() {
+            return Vec::new();
         }
-        std::mem::replace(&mut self.doubt, doubt) != doubt
+        let concerns = |view: &ServiceView| {
+            view.backends.get(&snapshot.local).is_some_and(|own| own.endpoints.iter().any(|e| concerned.has(e)))
+        };
+        snapshot.services().filter(|(_, view)| concerns(view)).map(|(key, _)| key.clone()).collect()
     }
 
     fn replace(&mut self, snapshot: &Snapshot, key: &ServiceKey, now_ms: u64, changes: &mut Changes) {
@@ -280,7 +281,7 @@ impl Builder {
         let number = self.registry.number(cluster);
         let had_ready = old.and_then(ServiceRoute::local).is_some_and(|l| l.ready > 0);
         let any_ready = backend.endpoints.iter().any(|e| e.condition == Condition::Ready);
-        let doubt = self.doubt && backend.terminating == 0;
+        let leaving = backend.terminating > 0;
         let candidate = |endpoint: &Endpoint| {
             let port = backend.target(endpoint, key.port, Protocol::Tcp)?;
             let address = SocketAddr::new(endpoint.address, port);
@@ -289,8 +290,11 @@ impl Builder {
             if endpoint.condition == Condition::NotReady && !any_ready && !had_ready {
                 slot.expect();
             }
-            let kept = doubt && slot.was_ready() && slot.in_good_standing();
-            if !kept {
+            let unready = endpoint.condition == Condition::NotReady;
+            let kept = unready && self.doubts.keep(&endpoint.node, leaving, &slot, now_ms);
+            if kept {
+                slot.keep();
+            } else {
                 slot.note_ready(endpoint.condition == Condition::Ready, had_ready, now_ms);
             }
             let class = match endpoint.condition {

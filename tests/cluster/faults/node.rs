@@ -1,14 +1,37 @@
-//! A node whose power fails; the last fault, for it does not come back.
+//! Nodes that Kubernetes takes for dead, rightly or not.
+
+use std::time::Duration;
 
 use anyhow::Result;
+use serde_json::Value;
 
 use super::exports::clients_anew;
 use super::{Expected, Served, observe, seconds};
+use crate::wait;
 use crate::world::{FAR, HOME, NEAR, World};
 
 const NODE: &str = "us-west-2";
 
-/// Half of the model servers at home and one agent fall silent. Nothing says so for twenty seconds but the requests.
+/// A node whose kubelet falls silent while its pods answer as before: Kubernetes marks the node and then all its pods not
+/// ready, for as long as it hears nothing. A late API server does the same to whole clusters.
+pub fn kubelet_silent(world: &mut World) -> Result<()> {
+    let expected = Expected { model: Served::Always(&[HOME]), tally: Served::Always(&[NEAR, FAR]) };
+    let watch = seconds(world, 40, 60);
+    observe(world, "kubelet-silent", expected, watch, |world| {
+        world.rig.rig(&["stop", NODE, "kubelet"])?;
+        let marked = wait::until(&format!("{NODE} not ready"), Duration::from_secs(120), || {
+            let node = world.rig.get(HOME, &["node", NODE])?;
+            let conditions = node.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+            let said = conditions.filter(|c| c["type"] == "Ready").find_map(|c| c["status"].as_str());
+            Ok(said.is_some_and(|said| said != "True").then_some(()))
+        });
+        wait::pause(seconds(world, 10, 60));
+        world.rig.rig(&["start", NODE, "kubelet"])?;
+        marked
+    })
+}
+
+/// The power of a node fails; the last fault, for it does not come back. Half of the model servers at home and one agent fall silent. Nothing says so for twenty seconds but the requests.
 pub fn crash(world: &mut World) -> Result<()> {
     let expected = Expected { model: Served::Finally(&[HOME, NEAR, FAR]), tally: Served::Always(&[NEAR, FAR]) };
     let watch = seconds(world, 40, 90);

@@ -178,6 +178,12 @@ impl World {
         self.apply(Key::of_gateway(&cluster(name), &format!("node{at}")), Value::Gateway(record));
     }
 
+    /// What the own cluster's API server says of the node that a pod stands on.
+    pub(super) fn node(&mut self, at: usize, ready: bool) {
+        let record = GatewayRecord { address: String::new(), zone: String::new(), ready };
+        self.apply(Key::of_gateway(&cluster(WEST), &format!("node{at}")), Value::Gateway(record));
+    }
+
     /// The slice of a cluster's service; pods of the own cluster stand on a node each.
     pub(super) fn slice(&mut self, name: &str, pods: &[Pod]) {
         let count = |kind: Pod| u32::try_from(pods.iter().filter(|p| **p == kind).count()).unwrap();
