@@ -17,6 +17,7 @@ use tokio::sync::watch;
 mod clock;
 mod crowd;
 mod detect;
+mod half_closed;
 mod hints;
 mod io;
 mod left;
@@ -27,7 +28,7 @@ pub(crate) use crowd::Crowd;
 pub(crate) use hints::{HintSampling, HintSink};
 pub(crate) use left::{Left, LeftHttp, OneOfMany};
 pub(crate) use streams::Outflow;
-pub(crate) use visit::{Busy, Visit, Visits, watch_over};
+pub(crate) use visit::{Busy, LastOfRequest, Visit, Visits, watch_over};
 
 use crate::door::Door;
 use crate::floods::{self, Priced};
@@ -193,11 +194,14 @@ fn tell(worker: &Worker, door: &Door, visit: &Visit, ended: Ended) {
     }
 }
 
-async fn answer(
+/// The answer to one request, which counts as under way from here on: hyper reads on before it asks for the answer.
+fn answer(
     worker: Rc<Worker>,
     door: Rc<Door>,
     visit: Rc<Visit>,
     request: http::Request<hyper::body::Incoming>,
-) -> Result<http::Response<crate::serve::Answer>, Infallible> {
-    Ok(serve(&worker, &door, &visit, request).await)
+) -> impl Future<Output = Result<http::Response<crate::serve::Answer>, Infallible>> {
+    let began = Instant::now();
+    let busy = visit.busy(began);
+    async move { Ok(serve(&worker, &door, &visit, request, (began, busy)).await) }
 }

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::body::{Hold, Inflow, Movement, Released, RequestBody};
-use crate::client::{HintSink, LeftHttp};
+use crate::client::{HintSink, LastOfRequest, LeftHttp};
 use crate::config::{Limits, Timeouts};
 use crate::deadline::Deadline;
 use crate::failure::{Kind, is_grpc};
@@ -78,7 +78,7 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     /// Takes a cleaned request over. A small body of an idempotent request is read now, so that it can be replayed; it has
-    /// until the deadline to come.
+    /// until the deadline to come. `last` is told when the last of it has come.
     ///
     /// # Errors
     /// [`Kind::Timeout`] when it did not come in time, else what [`Failure::ClientBody`] is told as.
@@ -89,15 +89,17 @@ impl Outgoing {
         upgrade: Option<LeftHttp>,
         h2c: bool,
         bounds: Bounds,
+        last: Option<LastOfRequest>,
     ) -> Result<Self, Kind> {
         let mut movement = None;
         let payload = if body.is_end_stream() {
             // No timer for the many that have none.
+            last.iter().for_each(LastOfRequest::came);
             Payload::None
         } else {
             // Streams of gRPC may be silent for as long as they like.
             let stall = (!is_grpc(&head.headers)).then_some(bounds.stall);
-            let inflow = Inflow::new(body, stall);
+            let inflow = Inflow::new(body, stall, last);
             movement = Some(inflow.movement());
             let reading = payload(&head.method, inflow, &notes, bounds.keep);
             let read = tokio::time::timeout_at(bounds.deadline.at(), reading).await.map_err(|_| Kind::Timeout)?;

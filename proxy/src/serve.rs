@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use crate::admission::{Urgency, admits};
 use crate::attempt::{Held, Reply};
 use crate::body::{Finish, ResponseBody};
-use crate::client::{Busy, LeftHttp, OneOfMany, Outflow, Visit};
+use crate::client::{Busy, LastOfRequest, LeftHttp, OneOfMany, Outflow, Visit};
 use crate::deadline::Deadline;
 use crate::door::{Door, Standing};
 use crate::exchange::{Lost, Scope, exchange};
@@ -82,14 +82,14 @@ impl Finish for Passing {
     }
 }
 
-/// Answers one request of a client.
+/// Answers one request of a client, which came at that moment and keeps its connection busy.
 pub(crate) async fn serve(
     worker: &Rc<Worker>,
     door: &Rc<Door>,
     visit: &Rc<Visit>,
     mut request: Request<Incoming>,
+    (began, busy): (Instant, Busy),
 ) -> Response<Answer> {
-    let began = Instant::now();
     let asked = extended_connect::asked(&mut request);
     let connects = asked.is_some();
     let version = request.version();
@@ -97,7 +97,7 @@ pub(crate) async fn serve(
     let grpc = !connects && is_grpc(request.headers());
     let under_way = UnderWay {
         _request: worker.budget.request(),
-        _busy: Some(visit.busy(began)),
+        _busy: Some(busy),
         // Who receives a stream of gRPC may take its time.
         outflow: visit.outflow().filter(|_| !grpc),
     };
@@ -110,6 +110,7 @@ pub(crate) async fn serve(
     let refused = matches!(result, Err(Kind::Request(_)));
     let latency = began.elapsed();
     gone.answered();
+    visit.clock.answer_begins();
     let mut response = match result {
         Ok((reply, cluster)) => {
             door.metrics.answered(&cluster, reply.response.status(), latency);
@@ -168,7 +169,8 @@ async fn serve_admitted(
     let limit = route.policy.request(&worker.shared.timeouts);
     let deadline = Deadline::new(began.into(), limit, &head.headers, grpc);
     let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts, deadline);
-    let mut outgoing = Outgoing::read(head, body, notes, upgrade, h2c, bounds).await?;
+    let last = LastOfRequest::of(visit, head.version);
+    let mut outgoing = Outgoing::read(head, body, notes, upgrade, h2c, bounds, Some(last)).await?;
     outgoing.hints = outgoing.takes_hints().then(|| visit.hint_sink()).flatten();
     let (mut reply, cluster) =
         exchange(worker, &route, Scope::Anywhere, &outgoing).await.map_err(|lost: Lost| lost.kind)?;

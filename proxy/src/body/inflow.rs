@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use super::BodyError;
+use crate::client::LastOfRequest;
 
 /// How long something may not move. The time runs only while it is waited for, and costs a timer only then.
 #[derive(Debug)]
@@ -59,12 +60,24 @@ pub(crate) struct Inflow {
     body: Incoming,
     stall: Option<Stall>,
     movement: Movement,
+    last: Option<LastOfRequest>,
 }
 
 impl Inflow {
-    /// `stall`: how long it may be silent while it is read; `None` for ever.
-    pub(crate) fn new(body: Incoming, stall: Option<Duration>) -> Self {
-        Self { body, stall: stall.map(Stall::new), movement: Movement(Rc::new(Cell::new(Instant::now()))) }
+    /// `stall`: how long it may be silent while it is read; `None` for ever. `last` is told when all of it has come.
+    pub(crate) fn new(body: Incoming, stall: Option<Duration>, last: Option<LastOfRequest>) -> Self {
+        Self { body, stall: stall.map(Stall::new), movement: Movement(Rc::new(Cell::new(Instant::now()))), last }
+    }
+
+    /// Tells whoever wants to know how much of the request has come.
+    fn tell<T>(&mut self, polled: &Poll<Option<T>>) {
+        let Some(last) = &self.last else { return };
+        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
+            last.came();
+            self.last = None;
+        } else {
+            last.asked_for(polled.is_pending());
+        }
     }
 
     /// Tells when it last moved, for as long as anybody asks.
@@ -83,6 +96,7 @@ impl Body for Inflow {
         if polled.is_ready() {
             this.movement.0.set(Instant::now());
         }
+        this.tell(&polled);
         let Some(stall) = &mut this.stall else { return polled.map_err(BodyError::Http) };
         if polled.is_pending() {
             return stall.poll_over(cx).map(|()| Some(Err(BodyError::Stalled)));

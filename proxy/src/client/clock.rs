@@ -5,7 +5,7 @@
 //! with its first byte.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::hints::Hints;
@@ -19,6 +19,21 @@ enum Waiting {
     Head,
     /// For nothing from the client's head: requests are under way.
     Busy,
+}
+
+/// How far the request under way on HTTP/1 has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Its body is still to come, or a part of it, or to be read.
+    Upload,
+    /// More of its body is asked for than has come.
+    Starved,
+    /// It is read whole.
+    Whole,
+    /// It is read whole, of a client of HTTP/1.0, which knows no informational answers.
+    WholeOld,
+    /// Its answer has begun, whatever was read of it.
+    Answer,
 }
 
 /// Why a connection has been quiet for too long.
@@ -38,6 +53,10 @@ pub(crate) struct HeadClock {
     state: AtomicU64,
     /// The client has not taken everything that was written.
     unsent: AtomicBool,
+    /// A [`Stage`], of the last request.
+    stage: AtomicU8,
+    /// The client has ended its direction, and the reader of the connection does not know.
+    half_closed: AtomicBool,
     /// What a pod said before its answer: from the service to the stream, as the clock.
     hints: OnceLock<Box<Hints>>,
 }
@@ -50,6 +69,8 @@ impl HeadClock {
             origin: now,
             state: AtomicU64::new(Waiting::Head as u64),
             unsent: AtomicBool::new(false),
+            stage: AtomicU8::new(Stage::Upload as u8),
+            half_closed: AtomicBool::new(false),
             hints: OnceLock::new(),
         }
     }
@@ -94,6 +115,55 @@ impl HeadClock {
     /// A whole head came.
     pub(crate) fn request_came(&self, now: Instant) {
         self.set(Waiting::Busy, now);
+        self.reach(Stage::Upload);
+    }
+
+    /// More of the body was asked for; `starved`: and has not come.
+    pub(crate) fn body_asked(&self, starved: bool) {
+        if matches!(self.stage(), Stage::Upload | Stage::Starved) {
+            self.reach(if starved { Stage::Starved } else { Stage::Upload });
+        }
+    }
+
+    /// The rest of the request came too; `old`: in HTTP/1.0.
+    pub(crate) fn request_whole(&self, old: bool) {
+        if matches!(self.stage(), Stage::Upload | Stage::Starved) {
+            self.reach(if old { Stage::WholeOld } else { Stage::Whole });
+        }
+    }
+
+    /// The answer begins.
+    pub(crate) fn answer_begins(&self) {
+        self.reach(Stage::Answer);
+    }
+
+    fn reach(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Relaxed);
+    }
+
+    /// How far the request under way has come; `None` without one.
+    pub(super) fn under_way(&self) -> Option<Stage> {
+        (self.waiting().0 == Waiting::Busy).then(|| self.stage())
+    }
+
+    fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Relaxed) {
+            0 => Stage::Upload,
+            1 => Stage::Starved,
+            2 => Stage::Whole,
+            3 => Stage::WholeOld,
+            _ => Stage::Answer,
+        }
+    }
+
+    /// The client has ended its direction.
+    pub(super) fn half_closes(&self) {
+        self.half_closed.store(true, Ordering::Relaxed);
+    }
+
+    /// True when it has, and waits for its answer all the same.
+    pub(super) fn is_half_closed(&self) -> bool {
+        self.half_closed.load(Ordering::Relaxed)
     }
 
     /// The last request under way was answered whole.
@@ -146,6 +216,31 @@ mod tests {
         clock.went_idle(at(900));
         assert_eq!(clock.overdue(at(1_000), HEAD, IDLE), None);
         assert_eq!(clock.overdue(at(1_020), HEAD, IDLE), Some(Overdue::Idle));
+    }
+
+    #[test]
+    fn a_request_is_whole_before_its_answer_or_never() {
+        let clock = HeadClock::new(Instant::now());
+        assert_eq!(clock.under_way(), None);
+        for (old, whole) in [(false, Stage::Whole), (true, Stage::WholeOld)] {
+            clock.request_came(Instant::now());
+            assert_eq!(clock.under_way(), Some(Stage::Upload));
+            clock.request_whole(old);
+            assert_eq!(clock.under_way(), Some(whole));
+            clock.answer_begins();
+            assert_eq!(clock.under_way(), Some(Stage::Answer));
+        }
+        clock.request_came(Instant::now());
+        clock.body_asked(true);
+        assert_eq!(clock.under_way(), Some(Stage::Starved));
+        clock.body_asked(false);
+        assert_eq!(clock.under_way(), Some(Stage::Upload));
+        clock.answer_begins();
+        clock.body_asked(true);
+        clock.request_whole(false);
+        assert_eq!(clock.under_way(), Some(Stage::Answer), "nothing may come between its parts");
+        clock.went_idle(Instant::now());
+        assert_eq!(clock.under_way(), None);
     }
 
     #[test]

@@ -67,6 +67,11 @@ impl Hints {
         }
     }
 
+    /// Adds an informational head on the connection's own account; the caller knows that no answer has begun.
+    pub(super) fn put(&self, head: &[u8]) {
+        self.with(|heads| heads.bytes.extend_from_slice(head));
+    }
+
     /// Writes what there is, as far as the client takes it.
     pub(super) fn pass(&self, to: Pin<&mut impl AsyncWrite>, cx: &mut Context<'_>) {
         self.waker.register(cx.waker());

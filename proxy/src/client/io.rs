@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::clock::HeadClock;
+use super::half_closed::{ARE_YOU_THERE, HalfClosed, Look};
 use crate::socket::cut_when_unread;
 use crate::tunnel::Side;
 
@@ -24,6 +25,7 @@ pub(crate) struct ClientIo {
     tcp: TcpStream,
     ahead: Bytes,
     clock: Option<Arc<HeadClock>>,
+    half_closed: Option<Box<HalfClosed>>,
 }
 
 /// What was read, and what was to be read before the socket.
@@ -39,7 +41,7 @@ fn in_front(read: Bytes, rest: Bytes) -> Bytes {
 
 impl ClientIo {
     pub(super) const fn new(tcp: TcpStream, ahead: Bytes, clock: Arc<HeadClock>) -> Self {
-        Self { tcp, ahead, clock: Some(clock) }
+        Self { tcp, ahead, clock: Some(clock), half_closed: None }
     }
 
     /// Sets how long the client may leave unread what was sent to it.
@@ -65,7 +67,10 @@ impl ClientIo {
         Self { ahead: in_front(ahead, self.ahead), ..self }
     }
 
-    fn wrote<T>(&self, polled: Poll<T>) -> Poll<T> {
+    fn wrote<T>(&mut self, polled: Poll<T>) -> Poll<T> {
+        if let (Some(half_closed), true) = (&mut self.half_closed, polled.is_ready()) {
+            half_closed.wrote();
+        }
         if let Some(clock) = &self.clock {
             clock.wrote(!polled.is_pending());
         }
@@ -76,6 +81,30 @@ impl ClientIo {
         match self.clock.as_ref().and_then(|clock| clock.any_hints()) {
             Some(hints) => hints.poll_over(Pin::new(&mut self.tcp), cx),
             None => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// The client has ended its direction: while it may still read an answer, its reader is not told, who would end the
+    /// connection at once.
+    fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some((clock, stage)) = self.clock.as_ref().and_then(|clock| Some((clock, clock.under_way()?))) else {
+            return Poll::Ready(Ok(()));
+        };
+        clock.half_closes();
+        let half_closed = self.half_closed.get_or_insert_with(|| Box::new(HalfClosed::new(stage)));
+        loop {
+            // Beyond the end of its direction a reset is not met by reading.
+            if let Some(reset) = self.tcp.take_error()? {
+                return Poll::Ready(Err(reset));
+            }
+            match ready!(half_closed.poll_look(stage, cx)) {
+                Look::Gone => return Poll::Ready(Ok(())),
+                Look::Ask if clock.is_unsent() => {}
+                Look::Ask => {
+                    clock.hints().put(ARE_YOU_THERE);
+                    clock.hints().pass(Pin::new(&mut self.tcp), cx);
+                }
+            }
         }
     }
 
@@ -112,13 +141,14 @@ impl AsyncRead for ClientIo {
             hints.pass(Pin::new(&mut this.tcp), cx);
         }
         let before = buf.filled().len();
-        let polled = Pin::new(&mut this.tcp).poll_read(cx, buf);
-        if buf.filled().len() > before
-            && let Some(clock) = &this.clock
-        {
+        ready!(Pin::new(&mut this.tcp).poll_read(cx, buf))?;
+        if buf.filled().len() == before {
+            return this.poll_half_closed(cx);
+        }
+        if let Some(clock) = &this.clock {
             clock.bytes_came();
         }
-        polled
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use http::Version;
 use tokio::sync::oneshot;
 
 use super::clock::{HeadClock, Overdue};
@@ -243,7 +244,35 @@ impl Drop for Busy {
         // This guard itself is still counted.
         if self.visit.active.get() == 1 {
             self.visit.clock.went_idle(Instant::now());
+            if self.visit.clock.is_half_closed() {
+                // Now its reader may know.
+                self.visit.bell.ring();
+            }
         }
+    }
+}
+
+/// Tells a visit that its request has come whole.
+#[derive(Debug)]
+pub(crate) struct LastOfRequest {
+    clock: Arc<HeadClock>,
+    old: bool,
+}
+
+impl LastOfRequest {
+    /// For the request under way on that visit, in this version.
+    pub(crate) fn of(visit: &Visit, version: Version) -> Self {
+        Self { clock: visit.clock.clone(), old: version < Version::HTTP_11 }
+    }
+
+    /// More of it was asked for; `starved`: and has not come.
+    pub(crate) fn asked_for(&self, starved: bool) {
+        self.clock.body_asked(starved);
+    }
+
+    /// The last of it has come.
+    pub(crate) fn came(&self) {
+        self.clock.request_whole(self.old);
     }
 }
 

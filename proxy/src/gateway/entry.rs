@@ -121,7 +121,7 @@ async fn admitted(
         });
     }
     let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts, deadline);
-    let outgoing = Outgoing::read(head, body, notes, None, h2c, bounds).await.map_err(refuse)?;
+    let outgoing = Outgoing::read(head, body, notes, None, h2c, bounds, None).await.map_err(refuse)?;
     if repeated {
         outgoing.note_repeated();
     }

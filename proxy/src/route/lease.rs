@@ -178,7 +178,10 @@ mod tests {
         assert_eq!(ended, Concerned { everywhere: true, nodes: nodes(&[]) });
         assert!(!doubts.due(u64::MAX), "nothing ends a doubt whose cause lasts");
         assert_eq!(doubts.update(SOME, &[], 100_000), Concerned::default());
-        assert_eq!(doubts.update(SOME, &[], 100_000 + LINGER_MS), Concerned { everywhere: false, nodes: nodes(&["n2"]) });
+        assert_eq!(
+            doubts.update(SOME, &[], 100_000 + LINGER_MS),
+            Concerned { everywhere: false, nodes: nodes(&["n2"]) }
+        );
         assert_eq!(doubts.update(SOME, &[], 200_000), Concerned::default());
     }
 }

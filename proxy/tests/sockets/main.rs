@@ -10,6 +10,7 @@ mod extended_connect;
 mod failover;
 mod gateway;
 mod grpc;
+mod half_closed;
 mod hedging;
 mod hints;
 mod local;

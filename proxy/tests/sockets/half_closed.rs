@@ -1,0 +1,129 @@
+//! Clients that end their own direction and still read, and those that are gone.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::plain::{LIMIT, head, listen, rest};
+use crate::site::Site;
+
+const CONTINUE: &str = "http/1.1 100 continue\r\n\r\n";
+
+async fn one_pod() -> (Site, TcpListener) {
+    let mut site = Site::new("us-west");
+    site.export();
+    site.slice(1);
+    site.import("http");
+    let pod = listen(site.pod(0)).await;
+    site.start().await;
+    (site, pod)
+}
+
+/// A client that has sent this and ended its direction, and the pod with what it got.
+async fn asked(site: &Site, pod: &TcpListener, request: &[u8], body: usize) -> (TcpStream, TcpStream) {
+    let mut client = TcpStream::connect(site.door()).await.unwrap();
+    client.write_all(request).await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut server = loop {
+        let (mut server, _) = tokio::time::timeout(LIMIT, pod.accept()).await.expect("the pod is connected").unwrap();
+        // A check of the pod says nothing.
+        if server.peek(&mut [0]).await.unwrap() > 0 {
+            head(&mut server).await;
+            break server;
+        }
+    };
+    let mut got = vec![0; body];
+    tokio::time::timeout(LIMIT, server.read_exact(&mut got)).await.expect("the body comes").unwrap();
+    (client, server)
+}
+
+/// Everything up to the end, without informational answers; and whether there were some.
+async fn answer(client: &mut TcpStream) -> (String, bool) {
+    let all = String::from_utf8(rest(client).await.unwrap()).unwrap().to_ascii_lowercase();
+    let asked = all.starts_with(CONTINUE);
+    (all.replace(CONTINUE, ""), asked)
+}
+
+#[tokio::test]
+async fn who_still_reads_gets_the_answer() {
+    let (site, pod) = one_pod().await;
+    let get: &[u8] = b"GET / HTTP/1.1\r\nhost: m\r\n\r\n";
+    let old: &[u8] = b"GET / HTTP/1.0\r\nhost: m\r\n\r\n";
+    let post: &[u8] = b"POST / HTTP/1.1\r\nhost: m\r\ncontent-length: 5\r\n\r\nhello";
+    let chunked: &[u8] = b"POST / HTTP/1.1\r\nhost: m\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    for (request, body) in [(get, 0), (old, 0), (post, 5), (chunked, 15)] {
+        let (mut client, mut server) = asked(&site, &pod, request, body).await;
+        server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\ndone").await.unwrap();
+        let (told, _) = answer(&mut client).await;
+        assert!(told.starts_with("http/1.") && told.contains(" 200 ok\r\n") && told.ends_with("done"), "{told}");
+    }
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn two_requests_at_once_and_then_the_end() {
+    let (site, pod) = one_pod().await;
+    let request: &[u8] = b"GET / HTTP/1.1\r\nhost: m\r\n\r\n";
+    let (mut client, mut server) = asked(&site, &pod, &[request, request].concat(), 0).await;
+    server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\none").await.unwrap();
+    head(&mut server).await;
+    server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\ntwo").await.unwrap();
+    let (told, _) = answer(&mut client).await;
+    assert!(told.contains("\r\n\r\none") && told.ends_with("\r\n\r\ntwo"), "{told}");
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_late_answer_and_a_slow_one_come_whole() {
+    let (site, pod) = one_pod().await;
+    let (mut client, mut server) = asked(&site, &pod, b"GET / HTTP/1.1\r\nhost: m\r\n\r\n", 0).await;
+    assert_eq!(head(&mut client).await, CONTINUE, "it is asked whether it still reads");
+    server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n").await.unwrap();
+    assert!(head(&mut client).await.starts_with("http/1.1 200 "));
+    for part in [b"on", b"ea", b"nd", b"on"] {
+        server.write_all(part).await.unwrap();
+        let mut got = [0; 2];
+        tokio::time::timeout(LIMIT, client.read_exact(&mut got)).await.expect("it goes on").unwrap();
+        assert_eq!(&got, part);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert_eq!(rest(&mut client).await.unwrap(), b"", "the connection ends with the answer");
+    site.stop().await;
+}
+
+/// Until the pod's connection is closed by the proxy.
+async fn let_go(mut server: TcpStream) {
+    let end = tokio::time::timeout(LIMIT, server.read_u8()).await.expect("the pod is let go");
+    assert!(end.is_err(), "{end:?}");
+}
+
+#[tokio::test]
+async fn a_pod_does_not_work_on_for_who_is_gone() {
+    let (site, pod) = one_pod().await;
+    for request in [&b"GET / HTTP/1.1\r\nhost: m\r\n\r\n"[..], b"GET / HTTP/1.0\r\nhost: m\r\n\r\n"] {
+        let (client, server) = asked(&site, &pod, request, 0).await;
+        drop(client);
+        let_go(server).await;
+    }
+    // Who waits a while and leaves then is found too, and who leaves in the midst of a quiet answer.
+    let (mut client, server) = asked(&site, &pod, b"GET / HTTP/1.1\r\nhost: m\r\n\r\n", 0).await;
+    assert_eq!(head(&mut client).await, CONTINUE);
+    drop(client);
+    let_go(server).await;
+    let (mut client, mut server) = asked(&site, &pod, b"GET / HTTP/1.1\r\nhost: m\r\n\r\n", 0).await;
+    server.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n").await.unwrap();
+    while !head(&mut client).await.contains(" 200 ok") {}
+    drop(client);
+    let_go(server).await;
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn half_an_upload_is_not_waited_for() {
+    let (site, pod) = one_pod().await;
+    let half = b"POST / HTTP/1.1\r\nhost: m\r\ncontent-length: 10\r\n\r\nhello";
+    let (_client, server) = asked(&site, &pod, half, 5).await;
+    let_go(server).await;
+    site.stop().await;
+}
