@@ -1,7 +1,6 @@
 //! Connections to pods of this cluster: HTTP/1.1, kept in one stack per pod and worker, the freshest on top.
 
 use std::cell::RefCell;
-use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -10,9 +9,11 @@ use hyper_util::rt::TokioIo;
 use rapidhash::RapidHashMap;
 
 mod h2c;
+mod io;
 
 pub(crate) use h2c::H2cPods;
 
+use self::io::PodIo;
 use crate::body::RequestBody;
 use crate::config::{Limits, Timeouts};
 use crate::retry::Failure;
@@ -128,7 +129,7 @@ impl Pods {
         let mut builder = Builder::new();
         // Head and kept body go in one piece, which costs less than several; what is streamed is not copied for that.
         builder.writev(load == Load::Bulk);
-        let (sender, driver) = builder.handshake(TokioIo::new(tcp)).await.map_err(|_| Failure::Refused)?;
+        let (sender, driver) = builder.handshake(TokioIo::new(PodIo::new(tcp))).await.map_err(|_| Failure::Refused)?;
         tokio::task::spawn_local(async move {
             // An error ends the request that meets it; here is nothing to add.
             let _ = driver.with_upgrades().await;
@@ -146,9 +147,9 @@ impl Pods {
     }
 }
 
-pub(crate) fn failure(error: &io::Error) -> Failure {
+pub(crate) fn failure(error: &std::io::Error) -> Failure {
     match error.kind() {
-        io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+        std::io::ErrorKind::TimedOut => Failure::ConnectTimeout,
         _ => Failure::Refused,
     }
 }

@@ -1,13 +1,16 @@
 //! Leaving HTTP on one stream of HTTP/2 (RFC 8441): to pods the upgrade of HTTP/1.1.
 
+use std::net::Shutdown;
+
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper::ext::Protocol;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::pair::Pair;
 use crate::plain::{LIMIT, head, listen};
@@ -16,11 +19,19 @@ type Http2 = SendRequest<Empty<bytes::Bytes>>;
 
 /// A connection that knows the proxy's settings, as it has had an answer.
 async fn open(pair: &Pair) -> Http2 {
-    let tcp = TcpStream::connect(pair.west.door()).await.unwrap();
-    let (mut sender, conn) = http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.unwrap();
+    open_with_plug(pair).await.0
+}
+
+/// The same, and its socket, to end it with.
+async fn open_with_plug(pair: &Pair) -> (Http2, std::net::TcpStream) {
+    let tcp = std::net::TcpStream::connect(pair.west.door()).unwrap();
+    tcp.set_nonblocking(true).unwrap();
+    let plug = tcp.try_clone().unwrap();
+    let io = TokioIo::new(TcpStream::from_std(tcp).unwrap());
+    let (mut sender, conn) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
     tokio::spawn(conn);
     assert_eq!(get(&mut sender).await.status(), 200);
-    sender
+    (sender, plug)
 }
 
 async fn get(sender: &mut Http2) -> Response<Incoming> {
@@ -122,6 +133,70 @@ async fn a_websocket_has_the_key_that_its_pod_asks_for() {
     drop(server);
     let mut rest = Vec::new();
     let _ = tokio::time::timeout(LIMIT, stream.read_to_end(&mut rest)).await.expect("it ends with the pod's side");
+    assert!(rest.is_empty());
+    pair.stop().await;
+}
+
+/// A client with a tunnel to the one pod, a bare socket, and both ends of it.
+async fn joined(pair: &Pair, pod: &TcpListener, client: &mut Http2) -> (TokioIo<Upgraded>, TcpStream) {
+    let serve = async {
+        let (mut server, _) = tokio::time::timeout(LIMIT, pod.accept()).await.expect("the pod is asked").unwrap();
+        head(&mut server).await;
+        let granted = b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: shout\r\n\r\n";
+        server.write_all(granted).await.unwrap();
+        server
+    };
+    let (granted, server) = tokio::join!(ask(client, "/", "shout"), serve);
+    assert_eq!(granted.status(), 200);
+    assert!(pair.west.proxy().view().phase == "running");
+    (TokioIo::new(hyper::upgrade::on(granted).await.unwrap()), server)
+}
+
+async fn passes(from: &mut (impl AsyncWriteExt + Unpin), to: &mut (impl AsyncReadExt + Unpin), what: &[u8]) {
+    from.write_all(what).await.unwrap();
+    let mut got = vec![0; what.len()];
+    tokio::time::timeout(LIMIT, to.read_exact(&mut got)).await.expect("it arrives").unwrap();
+    assert_eq!(got, what);
+}
+
+/// One pod in another cluster, so that everything takes part.
+async fn bare() -> (Pair, (Http2, std::net::TcpStream), TcpListener) {
+    let mut pair = Pair::speaking("http", 1, None, |_| ()).await;
+    let client = open_with_plug(&pair).await;
+    pair.west_pods.clear();
+    pair.east_pods.clear();
+    let pod = listen(pair.east.pod(0)).await;
+    (pair, client, pod)
+}
+
+#[tokio::test]
+async fn a_drain_ends_no_tunnel_and_a_stop_ends_it_at_both_ends() {
+    let (pair, (mut client, _plug), pod) = bare().await;
+    let (mut near, mut far) = joined(&pair, &pod, &mut client).await;
+    pair.west.proxy().drain();
+    for word in [&b"still"[..], b"there"] {
+        passes(&mut near, &mut far, word).await;
+        passes(&mut far, &mut near, word).await;
+        tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    }
+    pair.stop().await;
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(LIMIT, near.read_to_end(&mut rest)).await.expect("the client's end");
+    let _ = tokio::time::timeout(LIMIT, far.read_to_end(&mut rest)).await.expect("the pod's end");
+    assert!(rest.is_empty());
+}
+
+#[tokio::test]
+async fn a_client_that_gives_up_its_stream_or_connection_lets_the_pod_go() {
+    let (pair, (mut client, plug), pod) = bare().await;
+    let (mut near, mut far) = joined(&pair, &pod, &mut client).await;
+    let (near_too, mut far_too) = joined(&pair, &pod, &mut client).await;
+    drop(near_too);
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(LIMIT, far_too.read_to_end(&mut rest)).await.expect("the pod is let go");
+    passes(&mut near, &mut far, b"the other stream goes on").await;
+    plug.shutdown(Shutdown::Both).unwrap();
+    let _ = tokio::time::timeout(LIMIT, far.read_to_end(&mut rest)).await.expect("that pod too");
     assert!(rest.is_empty());
     pair.stop().await;
 }

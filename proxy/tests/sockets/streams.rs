@@ -179,6 +179,38 @@ async fn a_pod_decides_whether_it_takes_the_body() {
     both.stop().await;
 }
 
+/// As servers do that refuse an upload: the kernel resets what comes after the answer, which is on its way still.
+#[tokio::test]
+async fn a_pod_that_answers_early_and_closes_is_heard() {
+    let both = Both::new().await;
+    for (door, pod) in both.doors() {
+        for _ in 0..20 {
+            let request = format!("POST /upload HTTP/1.1\r\nhost: m\r\ncontent-length: {LARGE}\r\n\r\n");
+            let (mut client, mut server, _) = ask(door, pod, &request).await;
+            let upload = async {
+                let chunk = vec![b'x'; 64 * 1024];
+                while client.write_all(&chunk).await.is_ok() {}
+            };
+            let refuse = async {
+                server.read_u8().await.unwrap();
+                server
+                    .write_all(b"HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 8\r\n\r\ntoolarge")
+                    .await
+                    .unwrap();
+                drop(server);
+            };
+            tokio::select! {
+                () = upload => {}
+                () = async { refuse.await; tokio::time::sleep(Duration::from_millis(200)).await } => {}
+            }
+            let told = head(&mut client).await;
+            assert!(told.starts_with("http/1.1 413 "), "{told}");
+            until_seen(&mut client, "toolarge").await;
+        }
+    }
+    both.stop().await;
+}
+
 #[tokio::test]
 async fn words_before_the_answer_do_not_break_it() {
     let both = Both::new().await;

@@ -1,0 +1,86 @@
+//! A pod's connection as hyper reads and writes it.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A connection on which a pod that has stopped reading may still be heard.
+///
+/// One that answers early and closes (413 to a large upload, say) resets what is still sent to it, and hyper gives up at the
+/// first write that fails, though the answer has come and only waits to be read. So what such a pod does not take is
+/// dropped, and what is read tells: the answer, or the end.
+#[derive(Debug)]
+pub(super) struct PodIo {
+    tcp: TcpStream,
+    /// It takes nothing more.
+    deaf: bool,
+    /// It says nothing more.
+    ended: bool,
+}
+
+/// True for a peer that takes nothing more.
+fn is_deaf(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+}
+
+impl PodIo {
+    pub(super) const fn new(tcp: TcpStream) -> Self {
+        Self { tcp, deaf: false, ended: false }
+    }
+
+    /// What writing `size` bytes comes to: one that takes nothing is written to in vain until it has said its last.
+    fn write(
+        &mut self,
+        size: usize,
+        write: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if !self.deaf {
+            match write(Pin::new(&mut self.tcp)) {
+                Poll::Ready(Err(error)) if is_deaf(&error) => self.deaf = true,
+                polled => return polled,
+            }
+        }
+        Poll::Ready(if self.ended { Err(ErrorKind::BrokenPipe.into()) } else { Ok(size) })
+    }
+}
+
+impl AsyncRead for PodIo {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut this.tcp).poll_read(cx, buf);
+        this.ended |= polled.is_ready() && buf.filled().len() == before;
+        polled
+    }
+}
+
+impl AsyncWrite for PodIo {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.get_mut().write(buf.len(), |tcp| tcp.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let size = bufs.iter().map(|b| b.len()).sum();
+        self.get_mut().write(size, |tcp| tcp.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.deaf { Poll::Ready(Ok(())) } else { Pin::new(&mut this.tcp).poll_shutdown(cx) }
+    }
+}
