@@ -194,14 +194,15 @@ fn tell(worker: &Worker, door: &Door, visit: &Visit, ended: Ended) {
     }
 }
 
-/// The answer to one request, which counts as under way from here on: hyper reads on before it asks for the answer.
+/// The answer to one request, which counts as under way from here on: hyper reads on before it asks for the answer. In a
+/// box, since hyper and the runtime move it more than once, and it is some KiB.
 fn answer(
     worker: Rc<Worker>,
     door: Rc<Door>,
     visit: Rc<Visit>,
     request: http::Request<hyper::body::Incoming>,
-) -> impl Future<Output = Result<http::Response<crate::serve::Answer>, Infallible>> {
+) -> Pin<Box<impl Future<Output = Result<http::Response<crate::serve::Answer>, Infallible>>>> {
     let began = Instant::now();
     let busy = visit.busy(began);
-    async move { Ok(serve(&worker, &door, &visit, request, (began, busy)).await) }
+    Box::pin(async move { Ok(serve(&worker, &door, &visit, request, (began, busy)).await) })
 }

@@ -1,5 +1,6 @@
 //! Lets hyper spawn on the worker's own thread.
 
+use futures_util::FutureExt as _;
 use hyper::rt::Executor;
 
 /// Spawns on the thread's own runtime: a worker's futures never leave its thread, so they need not be `Send`.
@@ -11,8 +12,7 @@ where
     F: Future + 'static,
 {
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(async move {
-            future.await;
-        });
+        // An async block would hold the future twice.
+        tokio::task::spawn_local(future.map(drop));
     }
 }

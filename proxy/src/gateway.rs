@@ -113,7 +113,8 @@ async fn serve(worker: Rc<Worker>, stream: TlsStream<TcpStream>, address: Socket
         let worker = worker.clone();
         service_fn(move |request| {
             let (worker, peer) = (worker.clone(), peer.clone());
-            async move { Ok::<_, Infallible>(entry::serve(&worker, &peer, request).await) }
+            // In a box, since hyper and the runtime move it more than once, and it is some KiB.
+            Box::pin(async move { Ok::<_, Infallible>(entry::serve(&worker, &peer, request).await) })
         })
     };
     let stream = Priced::new(stream, floods::PEER, worker.metrics.floods.clone());

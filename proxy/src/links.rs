@@ -249,8 +249,7 @@ impl Link {
     /// Takes a new connection into use and watches it until it ends. Lines that have grown old make room for it.
     fn adopt(self: &Rc<Self>, dialled: Dialled) {
         let Dialled { sender, driver, pulse, rtt } = dialled;
-        let most = u32::try_from(driver.current_max_send_streams()).unwrap_or(u32::MAX).max(1);
-        let line = Rc::new(Line::new(sender, pulse, most));
+        let line = Rc::new(Line::new(sender, pulse));
         let mut lines = self.lines.borrow_mut();
         lines.iter().filter(|l| l.is_old()).for_each(|l| l.retire());
         lines.push(line.clone());
@@ -263,10 +262,11 @@ impl Link {
         let began = Instant::now();
         let mut death = pin!(self.death(&line, allowed));
         let mut old = pin!(tokio::time::sleep(self.shared.timeouts.link_age.mul_f64(0.9 + 0.2 * fastrand::f64())));
+        let mut drive = pin!(line.drive(&mut driver));
         let dead = loop {
             tokio::select! {
                 biased;
-                _ = &mut driver => break false,
+                _ = &mut drive => break false,
                 () = &mut death => break true,
                 () = line.vacated() => break false,
                 () = &mut old, if !line.is_old() => {

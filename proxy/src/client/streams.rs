@@ -9,12 +9,13 @@
 //! [`PIECE`] of it.
 
 use std::cell::{Cell, RefCell};
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use hyper::rt::Executor;
+use pin_project_lite::pin_project;
 
 use crate::bell::Bell;
 
@@ -96,31 +97,38 @@ where
     F: Future + 'static,
 {
     fn execute(&self, stream: F) {
-        let streams = self.0.clone();
-        tokio::task::spawn_local(async move {
-            let outflow = streams.begin();
-            run(&streams, &outflow, stream).await;
-            streams.end(&outflow);
-        });
+        tokio::task::spawn_local(Cuttable { outflow: self.0.begin(), streams: self.0.clone(), stream });
     }
 }
 
-/// Until the stream ends or is cut; it is reset when it is dropped.
-async fn run(streams: &Streams, outflow: &Rc<Outflow>, stream: impl Future) {
-    let mut stream = pin!(stream);
-    std::future::poll_fn(|cx| {
-        if outflow.cut.get() {
-            return Poll::Ready(());
+pin_project! {
+    /// A stream until it ends or is cut; it is reset when it is dropped.
+    struct Cuttable<F> {
+        streams: Rc<Streams>,
+        outflow: Rc<Outflow>,
+        #[pin]
+        stream: F,
+    }
+}
+
+impl<F: Future> Future for Cuttable<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let (streams, outflow) = (&**this.streams, &*this.outflow);
+        if !outflow.cut.get() {
+            let outer = streams.current.replace(Some(outflow.clone()));
+            let polled = this.stream.poll(cx);
+            streams.current.replace(outer);
+            if polled.is_pending() {
+                outflow.bell.listen(cx);
+                return Poll::Pending;
+            }
         }
-        let outer = streams.current.replace(Some(outflow.clone()));
-        let polled = stream.as_mut().poll(cx).map(drop);
-        streams.current.replace(outer);
-        if polled.is_pending() {
-            outflow.bell.listen(cx);
-        }
-        polled
-    })
-    .await;
+        streams.end(outflow);
+        Poll::Ready(())
+    }
 }
 
 #[cfg(test)]
@@ -131,7 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_what_its_client_leaves_full_is_cut() {
-        let (streams, start) = (Streams::default(), Instant::now());
+        let (streams, start) = (Rc::new(Streams::default()), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         let [waits, stuck, slow] = [streams.begin(), streams.begin(), streams.begin()];
         for outflow in [&waits, &stuck] {
@@ -144,22 +152,21 @@ mod tests {
         slow.gave(60 * PIECE, at(0));
         assert_eq!(streams.cut_stuck(at(3_600), UNREAD), 1);
         assert_eq!(streams.cut_stuck(at(3_602), UNREAD), 0, "told once");
-        run(&streams, &stuck, std::future::pending::<()>()).await;
-        streams.end(&stuck);
+        Cuttable { streams: streams.clone(), outflow: stuck, stream: std::future::pending::<()>() }.await;
         assert_eq!(streams.open.borrow().len(), 2);
         assert_eq!(streams.cut_stuck(at(3_660), UNREAD), 1, "a minute for each of its parts");
     }
 
     #[tokio::test]
     async fn each_stream_finds_its_own() {
-        let streams = Streams::default();
+        let streams = Rc::new(Streams::default());
         let [one, other] = [streams.begin(), streams.begin()];
         for own in [&one, &other] {
-            run(&streams, own, async {
+            let stream = async {
                 tokio::task::yield_now().await;
                 assert!(streams.current().is_some_and(|current| Rc::ptr_eq(&current, own)));
-            })
-            .await;
+            };
+            Cuttable { streams: streams.clone(), outflow: own.clone(), stream }.await;
         }
         assert!(streams.current().is_none());
     }

@@ -1,22 +1,29 @@
 //! One live connection of a link, and the requests on it.
 
 use std::cell::Cell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hyper::client::conn::http2::SendRequest;
+use hyper::client::conn::http2::{Connection, SendRequest};
 use tokio::sync::Notify;
 
 use super::pulse::Pulse;
 use crate::body::RequestBody;
+use crate::exec::LocalExec;
+
+/// Streams on a connection before its other end has said how many it allows: what RFC 9113 §6.5.2 recommends at the least.
+const UNTOLD: u32 = 100;
+/// Streams on one connection even where more are allowed, most servers naming no limit: one lost packet holds all of them up.
+const MOST_STREAMS: u32 = 1_000;
 
 /// A connection to a gateway on which streams are opened.
 pub(crate) struct Line {
     sender: SendRequest<RequestBody>,
     pulse: Arc<Pulse>,
     streams: Cell<u32>,
-    /// Streams that the gateway allows at once.
-    most: u32,
+    /// Streams that the other end allows at once.
+    most: Cell<u32>,
     /// It has served its time: a younger line is preferred, and replaces it.
     old: Cell<bool>,
     /// No new streams.
@@ -25,16 +32,33 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) const fn new(sender: SendRequest<RequestBody>, pulse: Arc<Pulse>, most: u32) -> Self {
+    pub(crate) const fn new(sender: SendRequest<RequestBody>, pulse: Arc<Pulse>) -> Self {
         Self {
             sender,
             pulse,
             streams: Cell::new(0),
-            most,
+            most: Cell::new(UNTOLD),
             old: Cell::new(false),
             retired: Cell::new(false),
             vacant: Notify::const_new(),
         }
+    }
+
+    /// Drives the connection to its end, and notes how many streams it allows: its settings come after the handshake, and
+    /// may change.
+    pub(crate) async fn drive<IO>(&self, driver: &mut Connection<IO, RequestBody, LocalExec>) -> hyper::Result<()>
+    where
+        IO: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+    {
+        std::future::poll_fn(|cx| {
+            let polled = Pin::new(&mut *driver).poll(cx);
+            if polled.is_pending() {
+                let most = u32::try_from(driver.current_max_send_streams()).unwrap_or(u32::MAX);
+                self.most.set(most.clamp(1, MOST_STREAMS));
+            }
+            polled
+        })
+        .await
     }
 
     /// True while new streams may be opened.
@@ -47,14 +71,14 @@ impl Line {
         self.streams.get()
     }
 
-    /// True when four fifths of the streams that the gateway allows are open.
+    /// True when four fifths of the streams that the other end allows are open.
     pub(crate) fn crowded(&self) -> bool {
-        u64::from(self.streams.get()) * 5 >= u64::from(self.most) * 4
+        u64::from(self.streams.get()) * 5 >= u64::from(self.most.get()) * 4
     }
 
     /// True when another stream would have to wait for one to end.
     pub(crate) const fn full(&self) -> bool {
-        self.streams.get() >= self.most
+        self.streams.get() >= self.most.get()
     }
 
     /// Prefers and waits for a younger line.

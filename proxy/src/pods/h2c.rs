@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::{LocalBoxFuture, Shared};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
@@ -28,10 +30,14 @@ const IDLE_LOOK: Duration = Duration::from_secs(15);
 
 type Driver = http2::Connection<TokioIo<Watched>, RequestBody, LocalExec>;
 
+/// A dial that all who need its connection wait for.
+type Dial = Shared<LocalBoxFuture<'static, Result<Rc<Line>, Failure>>>;
+
 /// One worker's HTTP/2 connections to pods.
 #[derive(Default)]
 pub(crate) struct H2cPods {
     lines: RefCell<HashMap<SocketAddr, Vec<Rc<Line>>>>,
+    dials: RefCell<HashMap<SocketAddr, Dial>>,
 }
 
 impl H2cPods {
@@ -40,16 +46,43 @@ impl H2cPods {
     /// # Errors
     /// [`Failure::Refused`] or [`Failure::ConnectTimeout`].
     pub(crate) async fn seat(self: &Rc<Self>, to: SocketAddr, timeouts: &Timeouts) -> Result<(Seat, bool), Failure> {
-        match self.best(to) {
+        match self.first(to) {
             Some(line) => Ok((Seat::on(line), false)),
             // Boxed, so that the many that find one do not carry it.
-            None => Box::pin(self.dial(to, timeouts)).await.map(|seat| (seat, true)),
+            None => Box::pin(self.new_seat(to, timeouts.connect_pod)).await.map(|seat| (seat, true)),
         }
     }
 
-    async fn dial(self: &Rc<Self>, to: SocketAddr, timeouts: &Timeouts) -> Result<Seat, Failure> {
+    /// A seat on a connection that is dialled for all who wait for one now, and for as many as it allows.
+    async fn new_seat(self: &Rc<Self>, to: SocketAddr, limit: Duration) -> Result<Seat, Failure> {
+        loop {
+            let line = self.dialled(to, limit).await?;
+            if let Some(line) = self.first(to).or_else(|| (!line.full()).then_some(line)) {
+                return Ok(Seat::on(line));
+            }
+        }
+    }
+
+    fn dialled(self: &Rc<Self>, to: SocketAddr, limit: Duration) -> Dial {
+        let mut dials = self.dials.borrow_mut();
+        let begin = || {
+            let pods = self.clone();
+            let dial = async move {
+                let line = pods.dial(to, limit).await;
+                pods.dials.borrow_mut().remove(&to);
+                line
+            };
+            let dial = dial.boxed_local().shared();
+            // It goes on when those who asked for it have left.
+            tokio::task::spawn_local(dial.clone().map(drop));
+            dial
+        };
+        dials.entry(to).or_insert_with(begin).clone()
+    }
+
+    async fn dial(self: &Rc<Self>, to: SocketAddr, limit: Duration) -> Result<Rc<Line>, Failure> {
         let patience = Patience { unacked: STALLED_BODY, ..pod_patience(Duration::ZERO) };
-        let tcp = connect(to, timeouts.connect_pod, patience).await.map_err(|error| failure(&error))?;
+        let tcp = connect(to, limit, patience).await.map_err(|error| failure(&error))?;
         let pulse = Pulse::new();
         let (sender, driver) = http2::Builder::new(LocalExec)
             .timer(TokioTimer::new())
@@ -59,25 +92,24 @@ impl H2cPods {
             .handshake(TokioIo::new(Watched::new(tcp, pulse.clone())))
             .await
             .map_err(|_| Failure::Refused)?;
-        let most = u32::try_from(driver.current_max_send_streams()).unwrap_or(u32::MAX).max(1);
-        let line = Rc::new(Line::new(sender, pulse, most));
+        let line = Rc::new(Line::new(sender, pulse));
         self.lines.borrow_mut().entry(to).or_default().push(line.clone());
-        let seat = Seat::on(line.clone());
-        tokio::task::spawn_local(self.clone().watch(to, line, driver));
-        Ok(seat)
+        tokio::task::spawn_local(self.clone().watch(to, line.clone(), driver));
+        Ok(line)
     }
 
-    fn best(&self, to: SocketAddr) -> Option<Rc<Line>> {
+    /// The oldest that has room. What goes over few connections is read and written together, and those that a rush
+    /// has left behind are idle and closed.
+    fn first(&self, to: SocketAddr) -> Option<Rc<Line>> {
         let lines = self.lines.borrow();
-        let open = lines.get(&to)?.iter().filter(|l| l.usable() && !l.crowded());
-        open.min_by_key(|l| l.streams()).cloned()
+        lines.get(&to)?.iter().find(|l| l.usable() && !l.crowded()).cloned()
     }
 
     async fn watch(self: Rc<Self>, to: SocketAddr, line: Rc<Line>, mut driver: Driver) {
         let pulse = line.pulse().clone();
         tokio::select! {
             biased;
-            _ = &mut driver => {}
+            _ = line.drive(&mut driver) => {}
             () = pulse.flatline(SILENCE) => line.kill(),
             () = unused(&line) => {}
         }

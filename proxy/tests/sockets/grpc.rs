@@ -64,6 +64,48 @@ async fn at_home() {
     site.stop().await;
 }
 
+/// Calls that are all under way at once.
+async fn rush(to: SocketAddr, calls: usize) {
+    let mut clients = Vec::new();
+    while clients.len() * 100 < calls {
+        let tcp = TcpStream::connect(to).await.unwrap();
+        let (sender, conn) = http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.unwrap();
+        tokio::spawn(conn);
+        clients.push(sender);
+    }
+    let call = |at: usize| {
+        let mut sender = clients[at % clients.len()].clone();
+        async move {
+            let request = Request::post("http://m/slow?500").header("content-type", "application/grpc");
+            let answer = sender.send_request(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
+            assert_eq!(answer.status(), 200);
+            answer.into_body().collect().await.unwrap();
+        }
+    };
+    futures_util::future::join_all((0..calls).map(call)).await;
+}
+
+#[tokio::test]
+async fn many_calls_share_few_connections() {
+    let mut site = Site::new("us-west");
+    site.export();
+    site.slice(1);
+    site.import("");
+    let pod = Pod::start_h2c(site.pod(0), "pod-0").await;
+    site.start_with(|config| config.workers = std::num::NonZeroUsize::new(1)).await;
+    let connections = || pod.connections.load(std::sync::atomic::Ordering::SeqCst);
+    rush(site.door(), 60).await;
+    assert_eq!(connections(), 1, "those who come while it is dialled wait for it");
+    // The pod allows 200 at once, as it has said since.
+    rush(site.door(), 150).await;
+    assert_eq!(connections(), 1);
+    rush(site.door(), 190).await;
+    assert_eq!(connections(), 2, "before the last place is taken");
+    rush(site.door(), 100).await;
+    assert_eq!(connections(), 2);
+    site.stop().await;
+}
+
 #[tokio::test]
 async fn across_clusters() {
     let mut pair = Pair::new(1, None).await;
