@@ -1,5 +1,5 @@
-//! What a proxied request costs: Strait beside nginx, HAProxy, Envoy and Pingora, and beside a raw relay as the floor, in one
-//! run.
+//! What a proxied request costs: Strait beside nginx, HAProxy, Envoy and Pingora, beside a raw relay as the floor, and
+//! beside hyper alone, in one run.
 //!
 //! Two instruments that are never mixed. **CPU time a request**: a closed loop as fast as it goes, the proxy on CPU 0, the
 //! client and the pod on CPU 1, and the proxy's own time from the scheduler's count. **Added latency**: an open loop at a
@@ -17,6 +17,7 @@ mod client;
 mod family;
 mod floor;
 mod frames;
+mod hyper_floor;
 mod idle;
 mod load;
 mod machine;
@@ -124,6 +125,15 @@ enum Part {
         /// Where to carry to
         to: SocketAddr,
     },
+    /// Carry requests with hyper between clients and one address, and nothing else
+    Hyper {
+        /// Where to listen
+        listen: SocketAddr,
+        /// Where to carry to
+        to: SocketAddr,
+        /// What is spoken on both sides
+        sides: hyper_floor::Sides,
+    },
     /// One of two relays with TLS between them
     TlsFloor {
         /// Which of the two
@@ -143,6 +153,7 @@ fn main() -> Result<()> {
     match arguments.part {
         Some(Part::Responder { listen }) => responder::serve(listen, None),
         Some(Part::Floor { listen, to }) => floor::relay(listen, to),
+        Some(Part::Hyper { listen, to, sides }) => hyper_floor::relay(listen, to, sides),
         Some(Part::TlsFloor { end, listen, to, certificates }) => tls_floor::relay(end, listen, to, &certificates),
         None => report::print(&rounds::measure(&arguments.run)?, arguments.run.configurations),
     }

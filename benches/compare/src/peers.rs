@@ -4,6 +4,7 @@
 mod envoy;
 mod floor;
 mod haproxy;
+mod hyper;
 mod nginx;
 mod pingora;
 mod strait;
@@ -92,8 +93,9 @@ pub type Missing = (&'static str, String);
 
 type Cook = fn(&Order<'_>) -> Result<Meal>;
 
-const ALL: [(&str, Cook); 6] = [
+const ALL: [(&str, Cook); 7] = [
     ("floor", floor::cook),
+    ("hyper", hyper::cook),
     ("nginx", nginx::cook),
     ("haproxy", haproxy::cook),
     ("envoy", envoy::cook),
