@@ -194,8 +194,8 @@ fn tell(worker: &Worker, door: &Door, visit: &Visit, ended: Ended) {
     }
 }
 
-/// The answer to one request, which counts as under way from here on: hyper reads on before it asks for the answer. In a
-/// box, since hyper and the runtime move it more than once, and it is some KiB.
+/// The answer to one request, which counts as under way from here on: hyper reads on before it asks for the answer. In
+/// a box, since hyper and the runtime move it more than once, and it is some KiB.
 fn answer(
     worker: Rc<Worker>,
     door: Rc<Door>,

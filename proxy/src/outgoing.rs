@@ -77,8 +77,8 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Takes a cleaned request over. A small body of an idempotent request is read now, so that it can be replayed; it has
-    /// until the deadline to come. `last` is told when the last of it has come.
+    /// Takes a cleaned request over. A small body of an idempotent request is read now, so that it can be replayed; it
+    /// has until the deadline to come. `last` is told when the last of a body has come.
     ///
     /// # Errors
     /// [`Kind::Timeout`] when it did not come in time, else what [`Failure::ClientBody`] is told as.

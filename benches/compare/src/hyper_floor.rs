@@ -1,5 +1,5 @@
-//! What the library costs alone: a relay of hyper on tokio, as its documentation would have it, with kept connections to the
-//! pod and nothing of what a proxy is for. What Strait takes above this is its own.
+//! What the library costs alone: a relay of hyper on tokio, as its documentation would have it, with kept connections to
+//! the pod and nothing of what a proxy is for. What Strait takes above this is its own.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;

@@ -1,6 +1,7 @@
 //! The whole balancer against simulated pods and gateways, on a simulated clock.
 
 mod checking;
+mod doubt;
 mod gossip;
 mod health;
 mod hedging;

@@ -73,10 +73,15 @@ impl Hints {
     }
 
     /// Writes what there is, as far as the client takes it.
-    pub(super) fn pass(&self, to: Pin<&mut impl AsyncWrite>, cx: &mut Context<'_>) {
+    ///
+    /// # Errors
+    /// What the socket says: the client is gone.
+    pub(super) fn pass(&self, to: Pin<&mut impl AsyncWrite>, cx: &mut Context<'_>) -> std::io::Result<()> {
         self.waker.register(cx.waker());
-        // An error is met again by whoever reads.
-        let _ = self.with(|heads| heads.poll_write(to, cx));
+        match self.with(|heads| heads.poll_write(to, cx)) {
+            Poll::Ready(Err(gone)) => Err(gone),
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        }
     }
 
     /// Before an answer is written: ends what is half written, and drops the rest.
@@ -193,11 +198,7 @@ mod tests {
         let hints = Hints::default();
         let (mut near, mut far) = tokio::io::duplex(4);
         hints.say(hints.open(), b"0123456789");
-        std::future::poll_fn(|cx| {
-            hints.pass(Pin::new(&mut near), cx);
-            Poll::Ready(())
-        })
-        .await;
+        std::future::poll_fn(|cx| Poll::Ready(hints.pass(Pin::new(&mut near), cx))).await.expect("it is written");
         let over = std::future::poll_fn(|cx| hints.poll_over(Pin::new(&mut near), cx));
         let mut heard = [0; 10];
         let (over, read) = tokio::join!(over, tokio::io::AsyncReadExt::read_exact(&mut far, &mut heard));
@@ -208,11 +209,7 @@ mod tests {
         hints.say(turn, b"late");
         std::future::poll_fn(|cx| hints.poll_over(Pin::new(&mut near), cx)).await.expect("nothing is written");
         hints.say(turn, b"between the parts of the answer");
-        std::future::poll_fn(|cx| {
-            hints.pass(Pin::new(&mut near), cx);
-            Poll::Ready(())
-        })
-        .await;
+        std::future::poll_fn(|cx| Poll::Ready(hints.pass(Pin::new(&mut near), cx))).await.expect("it is written");
         drop(near);
         assert_eq!(tokio::io::AsyncReadExt::read(&mut far, &mut heard).await.ok(), Some(0));
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::clock::HeadClock;
+use super::clock::{HeadClock, Stage};
 use super::half_closed::{ARE_YOU_THERE, HalfClosed, Look};
 use crate::socket::cut_when_unread;
 use crate::tunnel::Side;
@@ -67,12 +67,15 @@ impl ClientIo {
         Self { ahead: in_front(ahead, self.ahead), ..self }
     }
 
-    fn wrote<T>(&mut self, polled: Poll<T>) -> Poll<T> {
+    fn wrote<T>(&mut self, polled: Poll<T>, cx: &Context<'_>) -> Poll<T> {
+        let Some(clock) = &self.clock else { return polled };
+        clock.wrote(!polled.is_pending());
         if let (Some(half_closed), true) = (&mut self.half_closed, polled.is_ready()) {
             half_closed.wrote();
-        }
-        if let Some(clock) = &self.clock {
-            clock.wrote(!polled.is_pending());
+            if clock.under_way().is_none() {
+                // The last of it: now the reader may know that the client has ended its direction.
+                cx.waker().wake_by_ref();
+            }
         }
         polled
     }
@@ -87,9 +90,9 @@ impl ClientIo {
     /// The client has ended its direction: while it may still read an answer, its reader is not told, who would end the
     /// connection at once.
     fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some((clock, stage)) = self.clock.as_ref().and_then(|clock| Some((clock, clock.under_way()?))) else {
-            return Poll::Ready(Ok(()));
-        };
+        let Some(clock) = &self.clock else { return Poll::Ready(Ok(())) };
+        let unsent = clock.is_unsent();
+        let Some(stage) = clock.under_way().or(unsent.then_some(Stage::Answer)) else { return Poll::Ready(Ok(())) };
         clock.half_closes();
         let half_closed = self.half_closed.get_or_insert_with(|| Box::new(HalfClosed::new(stage)));
         loop {
@@ -97,12 +100,12 @@ impl ClientIo {
             if let Some(reset) = self.tcp.take_error()? {
                 return Poll::Ready(Err(reset));
             }
-            match ready!(half_closed.poll_look(stage, cx)) {
+            match ready!(half_closed.poll_look(stage, unsent, cx)) {
                 Look::Gone => return Poll::Ready(Ok(())),
-                Look::Ask if clock.is_unsent() => {}
+                Look::Ask if unsent => {}
                 Look::Ask => {
                     clock.hints().put(ARE_YOU_THERE);
-                    clock.hints().pass(Pin::new(&mut self.tcp), cx);
+                    clock.hints().pass(Pin::new(&mut self.tcp), cx)?;
                 }
             }
         }
@@ -138,7 +141,7 @@ impl AsyncRead for ClientIo {
         if let Some(clock) = this.clock.as_ref().filter(|clock| !clock.is_unsent())
             && let Some(hints) = clock.any_hints()
         {
-            hints.pass(Pin::new(&mut this.tcp), cx);
+            hints.pass(Pin::new(&mut this.tcp), cx)?;
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.tcp).poll_read(cx, buf))?;
@@ -157,7 +160,7 @@ impl AsyncWrite for ClientIo {
         let this = self.get_mut();
         ready!(this.poll_hints_over(cx))?;
         let polled = Pin::new(&mut this.tcp).poll_write(cx, buf);
-        this.wrote(polled)
+        this.wrote(polled, cx)
     }
 
     fn poll_write_vectored(
@@ -173,7 +176,7 @@ impl AsyncWrite for ClientIo {
             Some(all) => tcp.poll_write(cx, all),
             None => tcp.poll_write_vectored(cx, bufs),
         };
-        this.wrote(polled)
+        this.wrote(polled, cx)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -58,6 +58,10 @@ pub struct Slot {
     reported: Reported,
     seed: u32,
     ready: AtomicBool,
+    /// When that ended, as far as the source says.
+    unready_ms: AtomicU64,
+    /// In use although the source says that it is not ready.
+    kept: AtomicBool,
     was_ready: AtomicBool,
     expected: AtomicBool,
     /// A packed [`Policy`]: it may change while the slot lives.
@@ -90,6 +94,8 @@ impl Slot {
             reported: Reported::default(),
             seed: (id as u32).wrapping_mul(0x9e37_79b9) ^ (now_ms as u32),
             ready: AtomicBool::new(false),
+            unready_ms: AtomicU64::new(0),
+            kept: AtomicBool::new(false),
             was_ready: AtomicBool::new(false),
             expected: AtomicBool::new(false),
             policy: AtomicU64::new(policy.pack()),
@@ -377,7 +383,12 @@ impl Slot {
     /// Notes what the source says. When it becomes ready, what was held against it is void; with `ramp` (others of its
     /// set were ready before it) it starts small.
     pub(crate) fn note_ready(&self, ready: bool, ramp: bool, now_ms: u64) {
-        if self.ready.swap(ready, Ordering::Relaxed) == ready || !ready {
+        self.kept.store(false, Ordering::Relaxed);
+        if self.ready.swap(ready, Ordering::Relaxed) == ready {
+            return;
+        }
+        if !ready {
+            self.unready_ms.store(now_ms, Ordering::Relaxed);
             return;
         }
         self.was_ready.store(true, Ordering::Relaxed);
@@ -389,7 +400,19 @@ impl Slot {
 
     /// Keeps it in use although the source says that it is not ready: being ready again is then nothing new.
     pub(crate) fn keep(&self) {
+        self.kept.store(true, Ordering::Relaxed);
         self.ready.store(true, Ordering::Relaxed);
+    }
+
+    /// True while it is so kept.
+    pub(crate) fn kept(&self) -> bool {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    /// True when it is ready, or was within the last `within_ms`.
+    pub(crate) fn lately_ready(&self, within_ms: u64, now_ms: u64) -> bool {
+        self.ready.load(Ordering::Relaxed)
+            || self.was_ready() && now_ms.saturating_sub(self.unready_ms.load(Ordering::Relaxed)) <= within_ms
     }
 
     /// Counts it as capacity that is to come although it is not ready yet: its whole set is coming up.

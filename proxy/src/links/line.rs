@@ -12,9 +12,9 @@ use super::pulse::Pulse;
 use crate::body::RequestBody;
 use crate::exec::LocalExec;
 
-/// Streams on a connection before its other end has said how many it allows: what RFC 9113 §6.5.2 recommends at the least.
+/// Streams on a connection before its other end has said how many it allows: the least that RFC 9113 §6.5.2 recommends.
 const UNTOLD: u32 = 100;
-/// Streams on one connection even where more are allowed, most servers naming no limit: one lost packet holds all of them up.
+/// Streams on one connection even where more are allowed, most servers naming no limit: one lost packet holds up all.
 const MOST_STREAMS: u32 = 1_000;
 
 /// A connection to a gateway on which streams are opened.
@@ -44,8 +44,8 @@ impl Line {
         }
     }
 
-    /// Drives the connection to its end, and notes how many streams it allows: its settings come after the handshake, and
-    /// may change.
+    /// Drives the connection to its end, and notes how many streams it allows: its settings come after the handshake,
+    /// and may change.
     pub(crate) async fn drive<IO>(&self, driver: &mut Connection<IO, RequestBody, LocalExec>) -> hyper::Result<()>
     where
         IO: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,

@@ -2,21 +2,21 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A connection on which a pod that has stopped reading may still be heard.
 ///
-/// One that answers early and closes (413 to a large upload, say) resets what is still sent to it, and hyper gives up at the
-/// first write that fails, though the answer has come and only waits to be read. So what such a pod does not take is
-/// dropped, and what is read tells: the answer, or the end.
+/// One that answers early and closes (413 to a large upload, say) resets what is still sent to it, and hyper gives up at
+/// the first write that fails, though the answer has come and only waits to be read. So what such a pod does not take is
+/// dropped, and what is read tells: the answer, then the end, or that it was broken off.
 #[derive(Debug)]
 pub(super) struct PodIo {
     tcp: TcpStream,
-    /// It takes nothing more.
-    deaf: bool,
+    /// It takes nothing more, as a write that failed so has told.
+    deaf: Option<ErrorKind>,
     /// It says nothing more.
     ended: bool,
 }
@@ -28,7 +28,7 @@ fn is_deaf(error: &io::Error) -> bool {
 
 impl PodIo {
     pub(super) const fn new(tcp: TcpStream) -> Self {
-        Self { tcp, deaf: false, ended: false }
+        Self { tcp, deaf: None, ended: false }
     }
 
     /// What writing `size` bytes comes to: one that takes nothing is written to in vain until it has said its last.
@@ -37,9 +37,9 @@ impl PodIo {
         size: usize,
         write: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if !self.deaf {
+        if self.deaf.is_none() {
             match write(Pin::new(&mut self.tcp)) {
-                Poll::Ready(Err(error)) if is_deaf(&error) => self.deaf = true,
+                Poll::Ready(Err(error)) if is_deaf(&error) => self.deaf = Some(error.kind()),
                 polled => return polled,
             }
         }
@@ -51,9 +51,11 @@ impl AsyncRead for PodIo {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        let polled = Pin::new(&mut this.tcp).poll_read(cx, buf);
-        this.ended |= polled.is_ready() && buf.filled().len() == before;
-        polled
+        let read = ready!(Pin::new(&mut this.tcp).poll_read(cx, buf));
+        this.ended |= buf.filled().len() == before;
+        // The kernel tells a reset once, and the write was told. A broken pipe is one of a pod that had ended before.
+        let broken_off = this.ended && read.is_ok() && this.deaf == Some(ErrorKind::ConnectionReset);
+        Poll::Ready(if broken_off { Err(ErrorKind::ConnectionReset.into()) } else { read })
     }
 }
 
@@ -81,6 +83,6 @@ impl AsyncWrite for PodIo {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.deaf { Poll::Ready(Ok(())) } else { Pin::new(&mut this.tcp).poll_shutdown(cx) }
+        if this.deaf.is_some() { Poll::Ready(Ok(())) } else { Pin::new(&mut this.tcp).poll_shutdown(cx) }
     }
 }

@@ -1,11 +1,11 @@
 //! When readiness itself is in doubt.
 //!
-//! Kubernetes marks every pod of a node not ready when the node's lease is late, although the pods may answer as before:
-//! its kubelet hangs, or an API server that was away makes all leases late at once. So pods that were ready stay in use
-//! until their answers say otherwise
+//! Kubernetes marks every pod of a node not ready when the node's lease is late, although the pods may answer as
+//! before: its kubelet hangs, or an API server that was away makes all leases late at once. So pods that were ready stay
+//! in use until their answers say otherwise
 //!
-//! - on a node that is not ready itself, when they answered a moment ago. A node that is really dead has been silent for
-//!   longer than that when Kubernetes says so;
+//! - on a node that is not ready itself, when they were ready just before and answered a moment ago. A node that is
+//!   really dead has been silent for longer than that when Kubernetes says so;
 //! - on every node, when no endpoint on any node of the own cluster is ready any more, unless pods of their service are
 //!   leaving, which no lease makes them do. Endpoints without a node have no lease and are not asked.
 //!
@@ -21,9 +21,13 @@ use crate::health::Slot;
 /// How long a doubt outlives its cause, in milliseconds. A kubelet reports what differs within ten seconds, and probes
 /// again within ten more (`periodSeconds`).
 const LINGER_MS: u64 = 30_000;
-/// A pod that answered this recently does not stand on a node that Kubernetes has found dead, in milliseconds: that takes
-/// it 50 s (`--node-monitor-grace-period`; 40 s before 1.32) from the last sign of life, and a kubelet gives one every ten.
+/// A pod that answered this recently does not stand on a node that Kubernetes has found dead, in milliseconds: that
+/// takes it 50 s (`--node-monitor-grace-period`; 40 s before 1.32) from the last sign of life, and a kubelet gives one
+/// every ten.
 const ANSWERED_MS: u64 = 30_000;
+/// A pod that was said not to be ready longer than this before its node was has a reason of its own, in milliseconds.
+/// Its slice may come a little before the node.
+const JUST_BEFORE_MS: u64 = 5_000;
 
 /// Endpoints of one service, or of all, that stand on nodes of the own cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,7 +136,8 @@ impl Doubts {
     /// True when a pod that is said not to be ready stays in use; `leaving`: pods of its service are.
     pub(super) fn keep(&self, node: &str, leaving: bool, slot: &Slot, now_ms: u64) -> bool {
         let by_cluster = || self.everywhere.is_some() && !leaving && slot.in_good_standing();
-        let by_node = || self.nodes.contains_key(node) && slot.fresh_success(ANSWERED_MS, now_ms);
+        let just_lost = || slot.lately_ready(JUST_BEFORE_MS, now_ms) && slot.fresh_success(ANSWERED_MS, now_ms);
+        let by_node = || self.nodes.contains_key(node) && (slot.kept() || just_lost());
         !node.is_empty() && slot.was_ready() && (by_cluster() || by_node())
     }
 }

@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::exports::clients_anew;
 use super::{Expected, Served, observe, seconds};
+use crate::setup::items;
 use crate::wait;
-use crate::world::{FAR, HOME, NEAR, World};
+use crate::world::{FAR, HOME, NAMESPACE, NEAR, SERVICE, World};
 
 const NODE: &str = "us-west-2";
 
@@ -19,11 +20,12 @@ pub fn kubelet_silent(world: &mut World) -> Result<()> {
     let watch = seconds(world, 40, 60);
     observe(world, "kubelet-silent", expected, watch, |world| {
         world.rig.rig(&["stop", NODE, "kubelet"])?;
-        let marked = wait::until(&format!("{NODE} not ready"), Duration::from_secs(120), || {
-            let node = world.rig.get(HOME, &["node", NODE])?;
-            let conditions = node.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
-            let said = conditions.filter(|c| c["type"] == "Ready").find_map(|c| c["status"].as_str());
-            Ok(said.is_some_and(|said| said != "True").then_some(()))
+        let marked = wait::until(&format!("pods on {NODE} not ready"), Duration::from_secs(120), || {
+            let slices = ["-n", NAMESPACE, "endpointslices", "-l", &format!("kubernetes.io/service-name={SERVICE}")];
+            let slices = world.rig.get(HOME, &slices)?;
+            let mut endpoints = items(&slices).flat_map(|s| s["endpoints"].as_array().into_iter().flatten());
+            let lost = |e: &Value| e["nodeName"] == NODE && e["conditions"]["ready"] == false;
+            Ok(endpoints.any(lost).then_some(()))
         });
         wait::pause(seconds(world, 10, 60));
         world.rig.rig(&["start", NODE, "kubelet"])?;
@@ -31,7 +33,8 @@ pub fn kubelet_silent(world: &mut World) -> Result<()> {
     })
 }
 
-/// The power of a node fails; the last fault, for it does not come back. Half of the model servers at home and one agent fall silent. Nothing says so for twenty seconds but the requests.
+/// The power of a node fails; the last fault, for it does not come back. Half of the model servers at home and one agent
+/// fall silent. Nothing says so for twenty seconds but the requests.
 pub fn crash(world: &mut World) -> Result<()> {
     let expected = Expected { model: Served::Finally(&[HOME, NEAR, FAR]), tally: Served::Always(&[NEAR, FAR]) };
     let watch = seconds(world, 40, 90);

@@ -5,7 +5,7 @@ use futures_util::FutureExt as _;
 use super::world::{Behaviour, EAST, EU, Pod, WEST, World};
 use crate::balance::{Attempted, EndpointState, pick, pick_local_only};
 use crate::health::{Outcome, Usable};
-use crate::route::{Candidate, Class};
+use crate::route::Class;
 
 #[test]
 fn the_last_usable_place_is_never_ejected() {
@@ -49,94 +49,6 @@ fn leaving_endpoints_only_after_a_fresh_success_and_when_nobody_else_can() {
     assert_eq!(alone.run(1_000, 100).failed, 0);
     alone.behave("10.1.0.1:8080", Behaviour::Refuses);
     assert!(alone.run(1_000, 100).of(WEST) >= 99, "the one that refuses is left");
-}
-
-#[test]
-fn a_late_lease_does_not_empty_the_cluster() {
-    let mut world = World::new(3, 3, 3);
-    world.run(2_000, 200);
-    world.slice(WEST, &[Pod::NotReady; 3]);
-    world.publish();
-    let tally = world.run(5_000, 200);
-    assert_eq!((tally.of(WEST), tally.failed), (1_000, 0), "answers decide");
-    // Until they do.
-    world.pods_behave(Behaviour::Refuses);
-    let tally = world.run(2_000, 200);
-    assert_eq!((tally.of(WEST), tally.failed), (0, 0));
-}
-
-#[test]
-fn a_node_whose_kubelet_is_silent_keeps_its_pods_that_answer() {
-    use Pod::{NotReady, Ready};
-    let mut world = World::new(3, 3, 3);
-    // In use, and with its full weight.
-    let used = |world: &World| {
-        let whole = |c: &Candidate| c.class == Class::Ready && c.slot.health(world.now()) > 0.999;
-        world.route().clusters[0].targets.candidates.iter().map(whole).collect::<Vec<_>>()
-    };
-    world.run(2_000, 200);
-    world.node(1, false);
-    world.publish();
-    world.slice(WEST, &[Ready, NotReady, Ready]);
-    world.publish();
-    let tally = world.run(5_000, 200);
-    assert_eq!((tally.of(WEST), tally.failed), (1_000, 0));
-    assert_eq!(used(&world), [true; 3]);
-    // The node is back before its pods are said to be: nothing changes, then or when they are.
-    world.node(1, true);
-    world.publish();
-    assert_eq!(world.run(5_000, 200).of(WEST), 1_000);
-    world.slice(WEST, &[Ready; 3]);
-    world.publish();
-    assert_eq!(used(&world), [true; 3], "no ramp for what never went away");
-    // One that stays unready on a ready node is believed in the end, with no news from the API server.
-    world.slice(WEST, &[Ready, NotReady, Ready]);
-    world.publish();
-    assert_eq!(used(&world), [true; 3]);
-    world.run(31_000, 200);
-    assert_eq!(used(&world), [true, false, true]);
-    assert_eq!(world.run(1_000, 200).failed, 0);
-}
-
-#[test]
-fn a_node_that_is_dead_keeps_nothing() {
-    let mut world = World::new(3, 3, 3);
-    world.run(2_000, 200);
-    world.behave("10.1.0.2:8080", Behaviour::BlackHole);
-    let tally = world.run(40_000, 200);
-    assert_eq!(tally.failed, 0);
-    world.node(1, false);
-    world.slice(WEST, &[Pod::Ready, Pod::NotReady, Pod::Ready]);
-    world.publish();
-    assert_eq!(world.route().clusters[0].ready, 2);
-    // Nor does one whose pods nobody has asked for as long as Kubernetes waits.
-    let mut idle = World::new(3, 3, 3);
-    idle.run(2_000, 200);
-    idle.run(31_000, 0);
-    idle.node(1, false);
-    idle.slice(WEST, &[Pod::Ready, Pod::NotReady, Pod::Ready]);
-    idle.publish();
-    assert_eq!(idle.route().clusters[0].ready, 2);
-}
-
-#[test]
-fn readiness_counts_when_some_are_ready_or_were_never() {
-    let mut world = World::new(3, 3, 3);
-    world.run(1_000, 100);
-    world.slice(WEST, &[Pod::Ready, Pod::NotReady, Pod::NotReady]);
-    world.publish();
-    let counts = |world: &World| {
-        let route = world.route();
-        route.clusters[0].targets.candidates.iter().map(|c| c.slot.counts().0).collect::<Vec<_>>()
-    };
-    let before = counts(&world);
-    world.run(2_000, 100);
-    assert_eq!(counts(&world)[1..], before[1..], "not ready, not used");
-    let mut starting = World::new(0, 3, 3);
-    starting.run(1_000, 100);
-    starting.slice(WEST, &[Pod::NotReady; 3]);
-    starting.publish();
-    assert_eq!(starting.run(2_000, 100).of(WEST), 0, "they were never ready");
 }
 
 #[test]
