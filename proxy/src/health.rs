@@ -18,6 +18,7 @@ mod grpc;
 mod link;
 mod orca;
 mod outcome;
+mod readiness;
 mod registry;
 mod slot;
 mod window;

@@ -11,6 +11,7 @@
 //! ```
 
 mod build;
+mod class;
 mod inflight;
 mod lease;
 mod load;
@@ -20,11 +21,12 @@ mod shares;
 mod table;
 
 pub use build::{Builder, Changes, ChooseGateways};
+pub use class::Class;
 pub use inflight::{InFlight, RelayedError};
 pub use load::LoadReport;
 pub use place::Place;
 pub(crate) use place::{BUCKETS, bucket_ms};
-pub use service::{Address, Candidate, Class, ClusterRoute, ServiceRoute, Targets};
+pub use service::{Address, Candidate, ClusterRoute, ServiceRoute, Targets};
 pub(crate) use service::{TRICKLE, Totals};
 pub use shares::{MAX_CLUSTERS, ShareCells};
 pub use table::{RouteKey, RouteTable};

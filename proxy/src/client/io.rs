@@ -92,7 +92,9 @@ impl ClientIo {
     fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(clock) = &self.clock else { return Poll::Ready(Ok(())) };
         let unsent = clock.is_unsent();
-        let Some(stage) = clock.under_way().or(unsent.then_some(Stage::Answer)) else { return Poll::Ready(Ok(())) };
+        let Some(stage) = clock.under_way().or_else(|| unsent.then_some(Stage::Answer)) else {
+            return Poll::Ready(Ok(()));
+        };
         clock.half_closes();
         let half_closed = self.half_closed.get_or_insert_with(|| Box::new(HalfClosed::new(stage)));
         loop {

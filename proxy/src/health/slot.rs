@@ -1,7 +1,7 @@
 //! One target's state, in atomics. Every method is lock-free and takes the time as an argument.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -10,6 +10,7 @@ use super::breaker::{Breaker, Cause, Event, Policy, State};
 use super::ewma::PeakEwma;
 use super::orca::Reported;
 use super::outcome::Outcome;
+use super::readiness::Readiness;
 use super::registry::{ClusterNumber, Target};
 use super::window::Window;
 
@@ -57,13 +58,7 @@ pub struct Slot {
     checked_ms: AtomicU64,
     reported: Reported,
     seed: u32,
-    ready: AtomicBool,
-    /// When that ended, as far as the source says.
-    unready_ms: AtomicU64,
-    /// In use although the source says that it is not ready.
-    kept: AtomicBool,
-    was_ready: AtomicBool,
-    expected: AtomicBool,
+    readiness: Readiness,
     /// A packed [`Policy`]: it may change while the slot lives.
     policy: AtomicU64,
     window: Window,
@@ -93,11 +88,7 @@ impl Slot {
             checked_ms: AtomicU64::new(0),
             reported: Reported::default(),
             seed: (id as u32).wrapping_mul(0x9e37_79b9) ^ (now_ms as u32),
-            ready: AtomicBool::new(false),
-            unready_ms: AtomicU64::new(0),
-            kept: AtomicBool::new(false),
-            was_ready: AtomicBool::new(false),
-            expected: AtomicBool::new(false),
+            readiness: Readiness::default(),
             policy: AtomicU64::new(policy.pack()),
             window: Window::default(),
             wake,
@@ -380,56 +371,20 @@ impl Slot {
         !self.in_good_standing() || self.ramp(now_ms) < 1.0 || self.window.read(now_ms).1 > 0
     }
 
+    /// What the source says of its readiness.
+    pub(crate) const fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
     /// Notes what the source says. When it becomes ready, what was held against it is void; with `ramp` (others of its
     /// set were ready before it) it starts small.
     pub(crate) fn note_ready(&self, ready: bool, ramp: bool, now_ms: u64) {
-        self.kept.store(false, Ordering::Relaxed);
-        if self.ready.swap(ready, Ordering::Relaxed) == ready {
+        if !self.readiness.note(ready, now_ms) {
             return;
         }
-        if !ready {
-            self.unready_ms.store(now_ms, Ordering::Relaxed);
-            return;
-        }
-        self.was_ready.store(true, Ordering::Relaxed);
-        self.expected.store(true, Ordering::Relaxed);
         self.apply(Event::Revived, now_ms);
         self.window.clear();
         self.fresh_ms.store(if ramp { now_ms.max(1) } else { 0 }, Ordering::Relaxed);
-    }
-
-    /// Keeps it in use although the source says that it is not ready: being ready again is then nothing new.
-    pub(crate) fn keep(&self) {
-        self.kept.store(true, Ordering::Relaxed);
-        self.ready.store(true, Ordering::Relaxed);
-    }
-
-    /// True while it is so kept.
-    pub(crate) fn kept(&self) -> bool {
-        self.kept.load(Ordering::Relaxed)
-    }
-
-    /// True when it is ready, or was within the last `within_ms`.
-    pub(crate) fn lately_ready(&self, within_ms: u64, now_ms: u64) -> bool {
-        self.ready.load(Ordering::Relaxed)
-            || self.was_ready() && now_ms.saturating_sub(self.unready_ms.load(Ordering::Relaxed)) <= within_ms
-    }
-
-    /// Counts it as capacity that is to come although it is not ready yet: its whole set is coming up.
-    pub(crate) fn expect(&self) {
-        self.expected.store(true, Ordering::Relaxed);
-    }
-
-    /// True when it counts as capacity of its cluster, ready or not: it was ready before, or came up with its whole set.
-    #[must_use]
-    pub fn expected(&self) -> bool {
-        self.expected.load(Ordering::Relaxed)
-    }
-
-    /// True when the source has reported it ready at any time.
-    #[must_use]
-    pub fn was_ready(&self) -> bool {
-        self.was_ready.load(Ordering::Relaxed)
     }
 
     pub(super) fn touch(&self, now_ms: u64) {

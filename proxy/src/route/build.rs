@@ -11,9 +11,10 @@ use strait_catalog::{
     Snapshot,
 };
 
+use super::class::Class;
 use super::lease::{Doubts, OnNodes};
 use super::place::Place;
-use super::service::{Address, Candidate, Class, ClusterRoute, ServiceRoute, Targets};
+use super::service::{Address, Candidate, ClusterRoute, ServiceRoute, Targets};
 use super::shares::MAX_CLUSTERS;
 use super::table::{RouteKey, RouteTable};
 use crate::health::{Registry, Target};
@@ -254,7 +255,7 @@ impl Builder {
     ) -> ClusterRoute {
         let place: Arc<Place> =
             old.and_then(|o| o.clusters.iter().find(|c| c.id == *id)).map(|c| c.place.clone()).unwrap_or_default();
-        let (class, ready) = if local { own_class(&targets) } else { (remote_class(backend), backend.ready) };
+        let (class, ready) = if local { targets.best() } else { (Class::of_remote(backend), backend.ready) };
         ClusterRoute {
             id: id.clone(),
             number: self.registry.number(id),
@@ -287,19 +288,16 @@ impl Builder {
             let address = SocketAddr::new(endpoint.address, port);
             let target = Target::Pod { service: key.service.clone(), address };
             let slot = self.registry.slot(&target, number, now_ms);
-            if endpoint.condition == Condition::NotReady && !any_ready && !had_ready {
-                slot.expect();
-            }
             let unready = endpoint.condition == Condition::NotReady;
-            let kept = unready && self.doubts.keep(&endpoint.node, leaving, &slot, now_ms);
-            if kept {
-                slot.keep();
+            if unready && !any_ready && !had_ready {
+                slot.readiness().expect();
+            }
+            let class = if unready && self.doubts.keep(&endpoint.node, leaving, &slot, now_ms) {
+                slot.readiness().keep();
+                Class::Ready
             } else {
                 slot.note_ready(endpoint.condition == Condition::Ready, had_ready, now_ms);
-            }
-            let class = match endpoint.condition {
-                Condition::NotReady if kept => Class::Ready,
-                condition => class(condition),
+                Class::of_pod(endpoint.condition)
             };
             Some(Candidate::new(slot, Address::Pod(address), class))
         };
@@ -316,31 +314,6 @@ impl fmt::Debug for Builder {
 fn ready_or_all(gateways: &[Gateway]) -> Vec<Arc<str>> {
     let any_ready = gateways.iter().any(|g| g.ready);
     gateways.iter().filter(|g| g.ready || !any_ready).map(|g| g.address.as_str().into()).collect()
-}
-
-const fn class(condition: Condition) -> Class {
-    match condition {
-        Condition::Ready => Class::Ready,
-        Condition::ServingTerminating => Class::Leaving,
-        Condition::NotReady => Class::NotReady,
-        Condition::Terminating => Class::Gone,
-    }
-}
-
-fn own_class(targets: &Targets) -> (Class, u32) {
-    let best = targets.candidates.iter().map(|c| c.class).min().unwrap_or(Class::Gone);
-    let ready = targets.candidates.iter().filter(|c| c.class == Class::Ready).count();
-    (best, u32::try_from(ready).unwrap_or(u32::MAX))
-}
-
-/// Other clusters tell counts only.
-const fn remote_class(backend: &Backend) -> Class {
-    match (backend.ready, backend.serving, backend.total) {
-        (1.., ..) => Class::Ready,
-        (0, 1.., _) => Class::Leaving,
-        (0, 0, 1..) => Class::NotReady,
-        (0, 0, 0) => Class::Gone,
-    }
 }
 
 /// The TCP ports that need a route: those imported here, and those of the own Service, for the gateway.

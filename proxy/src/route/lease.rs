@@ -136,9 +136,10 @@ impl Doubts {
     /// True when a pod that is said not to be ready stays in use; `leaving`: pods of its service are.
     pub(super) fn keep(&self, node: &str, leaving: bool, slot: &Slot, now_ms: u64) -> bool {
         let by_cluster = || self.everywhere.is_some() && !leaving && slot.in_good_standing();
-        let just_lost = || slot.lately_ready(JUST_BEFORE_MS, now_ms) && slot.fresh_success(ANSWERED_MS, now_ms);
-        let by_node = || self.nodes.contains_key(node) && (slot.kept() || just_lost());
-        !node.is_empty() && slot.was_ready() && (by_cluster() || by_node())
+        let readiness = slot.readiness();
+        let just_lost = || readiness.lately(JUST_BEFORE_MS, now_ms) && slot.fresh_success(ANSWERED_MS, now_ms);
+        let by_node = || self.nodes.contains_key(node) && (readiness.kept() || just_lost());
+        !node.is_empty() && readiness.was_ready() && (by_cluster() || by_node())
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use arc_swap::ArcSwapOption;
 use strait_catalog::{ClusterId, Freshness};
 
+use super::class::Class;
 use super::load::LoadReport;
 use super::place::Place;
 use super::shares::ShareCells;
@@ -17,20 +18,6 @@ use crate::policy::ServicePolicy;
 
 /// What overloaded own endpoints have no room for goes to clusters whose endpoints have at most this part as much each.
 const OVERFLOW: f64 = 0.5;
-
-/// What the catalog allows a target to be used for, best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Class {
-    /// For every request.
-    Ready,
-    /// Serving while terminating: after a fresh success, and when no other cluster can.
-    Leaving,
-    /// Not ready: when nothing else is left.
-    NotReady,
-    /// Terminating, no longer serving: as a last resort.
-    Gone,
-}
 
 /// Where a target is dialled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +90,13 @@ impl Targets {
         Self { candidates: candidates.into(), alias }
     }
 
+    /// The best class among them, and how many are ready.
+    pub(super) fn best(&self) -> (Class, u32) {
+        let best = self.candidates.iter().map(|c| c.class).min().unwrap_or(Class::Gone);
+        let ready = self.candidates.iter().filter(|c| c.class == Class::Ready).count();
+        (best, u32::try_from(ready).unwrap_or(u32::MAX))
+    }
+
     /// The sum and number of the weights that follow from what pods report of their load.
     fn reported(&self, now_ms: u64) -> (f32, u16) {
         let weights = self.candidates.iter().filter_map(|c| c.slot.reported(now_ms));
@@ -126,7 +120,9 @@ impl Targets {
             totals.healthy += effective;
             totals.best = totals.best.max(health);
             totals.ready += u32::from(c.class == Class::Ready);
-            if c.class <= Class::NotReady && c.class != Class::Leaving && (c.class == Class::Ready || c.slot.expected())
+            if c.class <= Class::NotReady
+                && c.class != Class::Leaving
+                && (c.class == Class::Ready || c.slot.readiness().expected())
             {
                 totals.expected += f64::from(c.weight);
             }
