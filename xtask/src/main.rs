@@ -4,7 +4,7 @@
 //! nothing but a Rust compiler to start, and installs or builds the rest when it is root.
 //!
 //! ```text
-//!  xtask test ─▶ rig build ─▶ cargo test ─▶ strait demo ─▶ rig up ─▶ tests/cluster ─▶ rig down, always
+//!  xtask test ─▶ rig build ─▶ cargo test ─▶ strait demo ─▶ habits ─▶ rig up ─▶ tests/cluster ─▶ rig down, always
 //!  xtask failover ─▶ rig build ─▶ rig up ─▶ tests/failover ─▶ rig down, unless it was up before
 //!  xtask lint ─▶ fmt, clippy, deny, doc, arrows
 //! ```
@@ -13,6 +13,7 @@ mod arrows;
 mod cluster;
 mod demo;
 mod failover;
+mod habits;
 mod lint;
 mod run;
 
@@ -30,7 +31,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Every test: first those that need no cluster and the demo's script, then those on three real clusters.
+    /// Every test: first those that need no cluster, the demo's script and clients with bad habits, then those on
+    /// three real clusters.
     Test(TestArguments),
     /// Formatting, clippy, dependency rules, documentation and the direction of dependencies.
     Lint,
@@ -57,7 +59,7 @@ pub(crate) struct TestArguments {
     /// 20, 15 and 10 replicas and the whole matrix of faults instead of 6, 4, 3 and each fault once.
     #[arg(long)]
     full: bool,
-    /// Leave out the tests that need no cluster, and the demo's script.
+    /// Leave out the tests that need no cluster, the demo's script and the habits.
     #[arg(long)]
     cluster_only: bool,
     /// Leave out the cluster tests.
@@ -88,6 +90,7 @@ fn perform(task: Task) -> Result<()> {
             if !arguments.cluster_only {
                 without_cluster()?;
                 demo::script()?;
+                habits::short()?;
             }
             if clusters { cluster::test(&arguments) } else { Ok(()) }
         }

@@ -9,7 +9,7 @@ use crate::load::{Load, Protocol};
 use crate::peers::Peer;
 use crate::poll::Poll;
 
-/// How long connections are idle before memory is looked at.
+/// How long connections are idle before memory is looked at, and peers before connections are opened.
 const REST: Duration = Duration::from_secs(5);
 
 /// Memory with one protocol.
@@ -27,6 +27,8 @@ pub struct Table {
 /// one after the other, so that few connections to the pod are needed.
 pub fn measure(connections: u32, protocol: Protocol, peers: &[Peer]) -> Result<Table> {
     let load = Load { speech: protocol.speech(), body: 128, connections, streams: 1 };
+    // What the loads before have left behind is given back first.
+    rest()?;
     let mut opened = Vec::new();
     for peer in peers {
         let before = peer.memory();

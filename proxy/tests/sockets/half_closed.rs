@@ -28,17 +28,22 @@ async fn asked(site: &Site, pod: &TcpListener, request: &[u8], body: usize) -> (
 async fn asked_over(mut client: TcpStream, pod: &TcpListener, request: &[u8], body: usize) -> (TcpStream, TcpStream) {
     client.write_all(request).await.unwrap();
     client.shutdown().await.unwrap();
-    let mut server = loop {
+    let mut server = taken(pod).await;
+    let mut got = vec![0; body];
+    tokio::time::timeout(LIMIT, server.read_exact(&mut got)).await.expect("the body comes").unwrap();
+    (client, server)
+}
+
+/// The pod's end of the next connection that carries a request, whose head was read.
+async fn taken(pod: &TcpListener) -> TcpStream {
+    loop {
         let (mut server, _) = tokio::time::timeout(LIMIT, pod.accept()).await.expect("the pod is connected").unwrap();
         // A check of the pod says nothing.
         if server.peek(&mut [0]).await.unwrap() > 0 {
             head(&mut server).await;
-            break server;
+            return server;
         }
-    };
-    let mut got = vec![0; body];
-    tokio::time::timeout(LIMIT, server.read_exact(&mut got)).await.expect("the body comes").unwrap();
-    (client, server)
+    }
 }
 
 /// Everything up to the end, without informational answers.
@@ -66,8 +71,8 @@ async fn two_requests_at_once_and_then_the_end() {
     let (site, pod) = one_pod().await;
     let request: &[u8] = b"GET / HTTP/1.1\r\nhost: m\r\n\r\n";
     let (mut client, mut server) = asked(&site, &pod, &[request, request].concat(), 0).await;
-    server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\none").await.unwrap();
-    head(&mut server).await;
+    server.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 3\r\n\r\none").await.unwrap();
+    let mut server = taken(&pod).await;
     server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\ntwo").await.unwrap();
     let told = answer(&mut client).await;
     assert!(told.contains("\r\n\r\none") && told.ends_with("\r\n\r\ntwo"), "{told}");

@@ -24,6 +24,7 @@ type Body = BoxBody<Bytes, hyper::Error>;
 /// A running pod. Dropping it closes its sockets at once.
 pub struct Pod {
     pub requests: Arc<AtomicU32>,
+    /// Those that have carried a request: a check of the pod carries none.
     pub connections: Arc<AtomicU32>,
     task: AbortHandle,
 }
@@ -81,10 +82,13 @@ async fn run(listener: TcpListener, h2c: bool, name: String, requests: Arc<Atomi
     let mut open = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        connections.fetch_add(1, Ordering::SeqCst);
-        let (name, requests) = (name.clone(), requests.clone());
+        let (name, requests, connections) = (name.clone(), requests.clone(), connections.clone());
+        let first = std::sync::Once::new();
         let service = service_fn(move |request| {
             requests.fetch_add(1, Ordering::SeqCst);
+            first.call_once(|| {
+                connections.fetch_add(1, Ordering::SeqCst);
+            });
             let name = name.clone();
             async move { Ok::<_, Infallible>(answer(&name, request).await) }
         });
