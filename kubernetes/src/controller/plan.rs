@@ -38,6 +38,9 @@ pub struct Settings {
     pub bind_delay: Duration,
     /// How long a cluster must have been heard before its silence about an export counts.
     pub settle: Duration,
+    /// How long after a controller has begun its imports may name clusters of which it knows nothing, not even that they
+    /// are peers, because that is still to be read.
+    pub first_words: Duration,
     /// After how long without a single ready agent a name is given back to the local Service.
     pub dark: Duration,
     /// How long the loss of more than half of all imports must last before it is believed.
@@ -54,6 +57,7 @@ impl Default for Settings {
             name_linger: Duration::from_secs(180),
             bind_delay: Duration::from_secs(3),
             settle: Duration::from_secs(3),
+            first_words: Duration::from_secs(10),
             dark: Duration::from_secs(30),
             brake: Duration::from_secs(30),
             cluster_domain: "cluster.local".into(),
@@ -90,6 +94,8 @@ pub struct World<'a> {
 pub struct Memory {
     /// The listener numbers.
     pub pool: PortPool,
+    /// When the first pass was.
+    began: Option<Duration>,
     /// Since when each other cluster has been heard.
     heard: BTreeMap<ClusterId, Duration>,
     /// Since when each import's listeners have been written and agents behind it have been ready.
@@ -107,6 +113,11 @@ impl Memory {
         let owners: BTreeSet<Owner> = written.iter().map(|(o, _)| o.clone()).collect();
         self.pool.release_unless(&owners, now);
         self.pool.adopt(written);
+    }
+
+    /// True while what was not read yet may only be late.
+    fn is_new(&self, world: World<'_>) -> bool {
+        self.began.is_none_or(|began| world.now.mono.saturating_sub(began) < world.settings.first_words)
     }
 }
 
@@ -147,6 +158,7 @@ pub fn plan(world: World<'_>, memory: &mut Memory) -> Plan {
         .filter_map(|(service, intent)| Some((service, objects::import(world, memory, service, intent)?)))
         .collect();
     plan.waiting = unsettled.iter().any(|id| memory.heard.contains_key(id))
+        || memory.is_new(world)
         || memory.shrinking.is_some()
         || intents.values().any(|i| *i == Intent::Linger)
         || passes.values().any(objects::Import::waits);
@@ -180,9 +192,11 @@ fn write(
     plan.actions.extend(objects::removals(world, intents));
 }
 
-/// The clusters whose silence does not count yet: peers that were not heard for long enough by this process.
+/// The clusters whose silence does not count yet: peers that were not heard for long enough by this process, and in its
+/// first seconds whatever clusters its imports name.
 fn unsettled(world: World<'_>, memory: &mut Memory) -> BTreeSet<ClusterId> {
     let now = world.now.mono;
+    memory.began.get_or_insert(now);
     let peers: BTreeMap<&ClusterId, bool> =
         world.snapshot.clusters().filter(|c| !c.local).map(|c| (&c.id, c.freshness.age_ms(0).is_some())).collect();
     memory.heard.retain(|id, _| peers.get(id) == Some(&true));
@@ -191,7 +205,12 @@ fn unsettled(world: World<'_>, memory: &mut Memory) -> BTreeSet<ClusterId> {
     }
     let settled =
         |id: &ClusterId| memory.heard.get(id).is_some_and(|since| now.saturating_sub(*since) >= world.settings.settle);
-    peers.into_keys().filter(|id| !settled(id)).cloned().collect()
+    let mut unsettled: BTreeSet<ClusterId> = peers.into_keys().filter(|id| !settled(id)).cloned().collect();
+    if memory.is_new(world) {
+        let named = world.observed.imports.values().filter(|i| i.managed()).flat_map(intent::clusters_of);
+        unsettled.extend(named.filter(|id| *id != world.snapshot.local && !settled(id)));
+    }
+    unsettled
 }
 
 /// Adopts what is written, gives back what nobody needs, and takes a number for each wanted port.

@@ -118,7 +118,8 @@ fn resolved(
     })
 }
 
-fn clusters_of(import: &ServiceImport) -> impl Iterator<Item = ClusterId> {
+/// The clusters that export it, as its status says.
+pub(super) fn clusters_of(import: &ServiceImport) -> impl Iterator<Item = ClusterId> {
     let clusters = import.status.iter().flat_map(|s| &s.clusters);
     clusters.filter_map(|c| ClusterId::parse(&c.cluster).ok())
 }

@@ -146,6 +146,30 @@ fn silence_of_a_cluster_not_heard_yet_takes_nothing_away() {
     assert!(bench.observed.imports.is_empty());
 }
 
+/// The list of peers may come after the own cluster's objects.
+#[test]
+fn a_controller_that_does_not_know_its_peers_yet_deletes_nothing() {
+    let mut bench = Bench::new();
+    bench.export("us-east", "ml/model", 10, &[("http", 80)]);
+    bench.settle();
+    bench.memory = Memory::default();
+    let peers = bench.forget_peer("us-east");
+    let plan = bench.pass();
+    assert_eq!((plan.actions, plan.waiting), (vec![], true));
+    bench.advance(1);
+    bench.know_peers(peers);
+    bench.settle();
+    assert!(bench.observed.imports.contains_key(&key("ml/model")), "a peer now, and not heard");
+    // A cluster that is no peer any more when the first seconds are over has left.
+    bench.forget_peer("us-east");
+    bench.advance(8);
+    bench.settle();
+    assert!(bench.observed.imports.contains_key(&key("ml/model")));
+    bench.advance(2);
+    bench.settle();
+    assert!(bench.observed.imports.is_empty());
+}
+
 #[test]
 fn losing_most_imports_at_once_has_to_last() {
     let mut bench = Bench::new();

@@ -79,9 +79,19 @@ impl Bench {
 
     /// As after a restart: nothing is known of that cluster.
     pub(super) fn forget(&mut self, cluster: &str) {
+        let peers = self.forget_peer(cluster);
+        self.know_peers(peers);
+    }
+
+    /// The same, and not even that it is a peer.
+    pub(super) fn forget_peer(&mut self, cluster: &str) -> Vec<Peer> {
         let peers: Vec<_> = self.catalog.peers().values().cloned().collect();
         self.catalog.set_peers(peers.iter().filter(|p| p.cluster != id(cluster)).cloned().collect());
         self.publish();
+        peers
+    }
+
+    pub(super) fn know_peers(&mut self, peers: Vec<Peer>) {
         self.catalog.set_peers(peers);
         self.publish();
     }
