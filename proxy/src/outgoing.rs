@@ -94,7 +94,6 @@ impl Outgoing {
         let mut movement = None;
         let payload = if body.is_end_stream() {
             // No timer for the many that have none.
-            last.iter().for_each(LastOfRequest::came);
             Payload::None
         } else {
             // Streams of gRPC may be silent for as long as they like.

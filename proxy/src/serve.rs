@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use crate::admission::{Urgency, admits};
 use crate::attempt::{Held, Reply};
@@ -169,8 +169,8 @@ async fn serve_admitted(
     let limit = route.policy.request(&worker.shared.timeouts);
     let deadline = Deadline::new(began.into(), limit, &head.headers, grpc);
     let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts, deadline);
-    let last = LastOfRequest::of(visit, head.version);
-    let mut outgoing = Outgoing::read(head, body, notes, upgrade, h2c, bounds, Some(last)).await?;
+    let last = LastOfRequest::of(visit, head.version, body.is_end_stream());
+    let mut outgoing = Outgoing::read(head, body, notes, upgrade, h2c, bounds, last).await?;
     outgoing.hints = outgoing.takes_hints().then(|| visit.hint_sink()).flatten();
     let (mut reply, cluster) =
         exchange(worker, &route, Scope::Anywhere, &outgoing).await.map_err(|lost: Lost| lost.kind)?;

@@ -152,3 +152,21 @@ fn said(program: impl AsRef<OsStr>, arguments: &[&str]) -> Result<String> {
     let text = [out.stdout, out.stderr].concat();
     Ok(String::from_utf8_lossy(&text).lines().find(|l| !l.trim().is_empty()).unwrap_or_default().trim().to_owned())
 }
+
+/// The version of a crate, as a lock file has it.
+fn locked<'a>(lock: &'a str, name: &str) -> &'a str {
+    let after = lock.split_once(&format!("name = \"{name}\"\nversion = \"")).map_or("?", |(_, rest)| rest);
+    after.split('"').next().unwrap_or("?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_files_tell_versions() {
+        for (lock, name, begins) in [(hyper::LOCK, "hyper", "1."), (pingora::LOCK, "pingora-proxy", "0.")] {
+            assert!(locked(lock, name).starts_with(begins), "{name} {}", locked(lock, name));
+        }
+    }
+}

@@ -260,9 +260,14 @@ pub(crate) struct LastOfRequest {
 }
 
 impl LastOfRequest {
-    /// For the request under way on that visit, in this version.
-    pub(crate) fn of(visit: &Visit, version: Version) -> Self {
-        Self { clock: visit.clock.clone(), old: version < Version::HTTP_11 }
+    /// For the request under way on that visit, in this version; `None` when it has `no_body` and so has come.
+    pub(crate) fn of(visit: &Visit, version: Version, no_body: bool) -> Option<Self> {
+        let old = version < Version::HTTP_11;
+        if no_body {
+            visit.clock.request_whole(old);
+            return None;
+        }
+        Some(Self { clock: visit.clock.clone(), old })
     }
 
     /// More of it was asked for; `starved`: and has not come.

@@ -5,20 +5,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::plain::{LIMIT, fill, head, listen, rest, swallow};
+use crate::plain::{LIMIT, alone, fill, head, rest, swallow};
 use crate::site::Site;
 
 const CONTINUE: &str = "http/1.1 100 continue\r\n\r\n";
-
-async fn one_pod() -> (Site, TcpListener) {
-    let mut site = Site::new("us-west");
-    site.export();
-    site.slice(1);
-    site.import("http");
-    let pod = listen(site.pod(0)).await;
-    site.start().await;
-    (site, pod)
-}
 
 /// A client that has sent this and ended its direction, and the pod with what it got.
 async fn asked(site: &Site, pod: &TcpListener, request: &[u8], body: usize) -> (TcpStream, TcpStream) {
@@ -53,7 +43,7 @@ async fn answer(client: &mut TcpStream) -> String {
 
 #[tokio::test]
 async fn who_still_reads_gets_the_answer() {
-    let (site, pod) = one_pod().await;
+    let (site, pod) = alone("http").await;
     let get: &[u8] = b"GET / HTTP/1.1\r\nhost: m\r\n\r\n";
     let post: &[u8] = b"POST / HTTP/1.1\r\nhost: m\r\ncontent-length: 5\r\n\r\nhello";
     let chunked: &[u8] = b"POST / HTTP/1.1\r\nhost: m\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
@@ -68,7 +58,7 @@ async fn who_still_reads_gets_the_answer() {
 
 #[tokio::test]
 async fn two_requests_at_once_and_then_the_end() {
-    let (site, pod) = one_pod().await;
+    let (site, pod) = alone("http").await;
     let request: &[u8] = b"GET / HTTP/1.1\r\nhost: m\r\n\r\n";
     let (mut client, mut server) = asked(&site, &pod, &[request, request].concat(), 0).await;
     server.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 3\r\n\r\none").await.unwrap();
@@ -81,7 +71,7 @@ async fn two_requests_at_once_and_then_the_end() {
 
 #[tokio::test]
 async fn a_late_answer_and_a_slow_one_come_whole() {
-    let (site, pod) = one_pod().await;
+    let (site, pod) = alone("http").await;
     let (mut client, mut server) = asked(&site, &pod, b"GET / HTTP/1.1\r\nhost: m\r\n\r\n", 0).await;
     assert_eq!(head(&mut client).await, CONTINUE, "it is asked whether it still reads");
     assert_eq!(head(&mut client).await, CONTINUE, "and again after five seconds");
@@ -102,7 +92,7 @@ async fn a_late_answer_and_a_slow_one_come_whole() {
 async fn a_reader_that_pauses_gets_all_of_it() {
     const LARGE: usize = 32 << 20;
     const STEP: usize = 1 << 20;
-    let (site, pod) = one_pod().await;
+    let (site, pod) = alone("http").await;
     let (mut client, mut server) = asked(&site, &pod, b"GET / HTTP/1.1\r\nhost: m\r\n\r\n", 0).await;
     server.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n").as_bytes()).await.unwrap();
     while !head(&mut client).await.contains(" 200 ok") {}
@@ -126,7 +116,7 @@ async fn a_reader_that_pauses_gets_all_of_it() {
 #[tokio::test]
 async fn the_last_of_an_answer_waits_for_a_slow_reader() {
     const STEP: usize = 64 * 1024;
-    let (site, pod) = one_pod().await;
+    let (site, pod) = alone("http").await;
     for steps in 1..=256 {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
@@ -157,7 +147,7 @@ async fn let_go(mut server: TcpStream) {
 
 #[tokio::test]
 async fn a_pod_does_not_work_on_for_who_is_gone() {
-    let (site, pod) = one_pod().await;
+    let (site, pod) = alone("http").await;
     for request in [&b"GET / HTTP/1.1\r\nhost: m\r\n\r\n"[..], b"GET / HTTP/1.0\r\nhost: m\r\n\r\n"] {
         let (client, server) = asked(&site, &pod, request, 0).await;
         drop(client);
@@ -178,7 +168,7 @@ async fn a_pod_does_not_work_on_for_who_is_gone() {
 
 #[tokio::test]
 async fn half_an_upload_is_not_waited_for() {
-    let (site, pod) = one_pod().await;
+    let (site, pod) = alone("http").await;
     let half = b"POST / HTTP/1.1\r\nhost: m\r\ncontent-length: 10\r\n\r\nhello";
     let (_client, server) = asked(&site, &pod, half, 5).await;
     let_go(server).await;

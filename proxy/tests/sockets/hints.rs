@@ -3,23 +3,12 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::plain::{LIMIT, head, listen};
-use crate::site::Site;
+use crate::plain::{LIMIT, alone, head};
 
 const HINTS: &[u8] =
     b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\nconnection: x-own\r\nx-own: 1\r\n\
     x-strait-served-by: a liar\r\n\r\n";
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone";
-
-async fn one_pod() -> (Site, TcpListener) {
-    let mut site = Site::new("us-west");
-    site.export();
-    site.slice(1);
-    site.import("http");
-    let pod = listen(site.pod(0)).await;
-    site.start().await;
-    (site, pod)
-}
 
 async fn accepted(pod: &TcpListener) -> TcpStream {
     tokio::time::timeout(LIMIT, pod.accept()).await.expect("the pod is connected").unwrap().0
@@ -27,7 +16,7 @@ async fn accepted(pod: &TcpListener) -> TcpStream {
 
 #[tokio::test]
 async fn they_arrive_before_the_answer() {
-    let (site, pod) = one_pod().await;
+    let (site, pod) = alone("http").await;
     let mut client = TcpStream::connect(site.door()).await.unwrap();
     let mut server: Option<TcpStream> = None;
     for round in 0..3 {
@@ -57,7 +46,7 @@ async fn they_arrive_before_the_answer() {
 
 #[tokio::test]
 async fn who_knows_no_hints_gets_none() {
-    let (site, pod) = one_pod().await;
+    let (site, pod) = alone("http").await;
     let mut client = TcpStream::connect(site.door()).await.unwrap();
     client.write_all(b"GET / HTTP/1.0\r\nhost: m\r\n\r\n").await.unwrap();
     let mut server = accepted(&pod).await;

@@ -7,6 +7,8 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use crate::site::Site;
+
 /// The longest that anything here may take.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
@@ -22,6 +24,17 @@ pub async fn listen(address: SocketAddr) -> TcpListener {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("{address} stays in use");
+}
+
+/// One cluster with one such pod, whose port speaks this.
+pub async fn alone(speech: &str) -> (Site, TcpListener) {
+    let mut site = Site::new("us-west");
+    site.export();
+    site.slice(1);
+    site.import(speech);
+    let pod = listen(site.pod(0)).await;
+    site.start().await;
+    (site, pod)
 }
 
 /// A client's connection and the pod's end of it.

@@ -7,8 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::pair::Pair;
-use crate::plain::{LIMIT, both, fill, listen, passes, reset, rest, swallow};
-use crate::site::{Site, until};
+use crate::plain::{LIMIT, alone, both, fill, listen, passes, reset, rest, swallow};
+use crate::site::until;
 
 /// Two clusters, of which the other one alone has a pod.
 async fn far() -> (Pair, TcpListener) {
@@ -21,16 +21,6 @@ async fn far_with(relayed: Option<Duration>, edit: impl FnOnce(&mut strait_proxy
     pair.east_pods.clear();
     let pod = listen(pair.east.pod(0)).await;
     (pair, pod)
-}
-
-async fn near() -> (Site, TcpListener) {
-    let mut site = Site::new("us-west");
-    site.export();
-    site.slice(1);
-    site.import("tcp");
-    let pod = listen(site.pod(0)).await;
-    site.start().await;
-    (site, pod)
 }
 
 /// Both directions, and each may end while the other goes on.
@@ -70,7 +60,7 @@ async fn resets(door: std::net::SocketAddr, pod: &TcpListener) {
 
 #[tokio::test]
 async fn at_home() {
-    let (site, pod) = near().await;
+    let (site, pod) = alone("tcp").await;
     both_ways(site.door(), &pod).await;
     resets(site.door(), &pod).await;
     site.stop().await;

@@ -4,8 +4,11 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Meal, Order, Recipe};
+use super::{Meal, Order, Recipe, locked};
 use crate::load::Protocol;
+
+/// What it was built from.
+pub const LOCK: &str = include_str!("../../pingora/Cargo.lock");
 
 pub fn cook(order: &Order<'_>) -> Result<Meal> {
     let version = match order.protocol {
@@ -22,20 +25,5 @@ pub fn cook(order: &Order<'_>) -> Result<Meal> {
     let arguments = vec![order.at.to_string(), order.pod.to_string(), version.to_owned()];
     let configuration = format!("{} (one thread, pool of 4096)", arguments.join(" "));
     let recipe = Recipe { program: program.into(), arguments, at: order.at, configuration };
-    Ok(Meal { version: format!("pingora {}", locked()), recipes: vec![recipe] })
-}
-
-/// The version of the crates, as its lock file has it.
-fn locked() -> &'static str {
-    let lock = include_str!("../../pingora/Cargo.lock");
-    let after = lock.split_once("name = \"pingora-proxy\"\nversion = \"").map_or("?", |(_, rest)| rest);
-    after.split('"').next().unwrap_or("?")
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_lock_file_tells_the_version() {
-        assert!(super::locked().starts_with("0."), "{}", super::locked());
-    }
+    Ok(Meal { version: format!("pingora {}", locked(LOCK, "pingora-proxy")), recipes: vec![recipe] })
 }
