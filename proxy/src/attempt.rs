@@ -11,10 +11,11 @@ use hyper::client::conn::http1::SendRequest;
 use crate::balance::{Choice, TargetRef};
 use crate::body::RequestBody;
 use crate::failure::Kind;
-use crate::health::{ENDPOINT_LOAD_METRICS, Outcome, Report, State, Target, grpc_outcome, is_grpc_answer};
+use crate::health::{ENDPOINT_LOAD_METRICS, Outcome, Report, State, Target, grpc_outcome, is_grpc};
 use crate::hygiene::{ERROR, LOAD, REACHED, UPGRADE};
 use crate::links::Seat;
 use crate::outgoing::Outgoing;
+use crate::plan::PodSpeech;
 use crate::pods::{Load, PodConnection, PodKey};
 use crate::retry::{Counted, Failure};
 use crate::route::{InFlight, LoadReport, RelayedError, RouteKey};
@@ -143,8 +144,19 @@ pub(crate) async fn attempt(
 ) -> Result<Reply, Failure> {
     let begun = Try { worker, flight: Some(choice.begin()), began: began.into(), beside: choice.beside };
     match choice.target {
-        TargetRef::Pod(address) if request.h2c => to_h2c_pod(worker, begun, address, request, touched).await,
         TargetRef::Pod(address) => {
+            let http2 = match request.to_pods {
+                PodSpeech::Http1 => false,
+                PodSpeech::Http2 => true,
+                // Boxed, so that those that need not ask do not carry it.
+                PodSpeech::Either => match Box::pin(worker.h2c.speaks(address, &worker.shared.timeouts)).await {
+                    Ok(http2) => http2,
+                    Err(failure) => return Err(begun.failed(failure)),
+                },
+            };
+            if http2 {
+                return to_h2c_pod(worker, begun, address, request, touched).await;
+            }
             let load = if request.bulky() { Load::Bulk } else { Load::Small };
             to_pod(worker, begun, (address, load), request, touched).await
         }
@@ -166,7 +178,12 @@ async fn to_pod(
     request: &Outgoing,
     touched: &mut bool,
 ) -> Result<Reply, Failure> {
-    let mut connection = worker.pods.connection(key, begun.began).await;
+    // What may have reached a pod before is not put at the risk of a connection that its pod is about to close.
+    let mut connection = match request.repeated() {
+        false => worker.pods.connection(key, begun.began).await,
+        true => Box::pin(worker.pods.dial(key)).await,
+    };
+    let mut room = None;
     loop {
         let PodConnection { mut sender, reused } = match connection {
             Ok(connection) => connection,
@@ -188,13 +205,23 @@ async fn to_pod(
             Err(error) => error,
         };
         let unsent = error.take_message();
-        let again = reused && (unsent.is_some() || replayable);
-        match unsent {
-            Some(message) => request.take_back(message),
-            None => *touched = true,
-        }
+        let again = match unsent {
+            Some(message) => {
+                request.take_back(message);
+                reused
+            }
+            None => {
+                *touched = true;
+                room =
+                    (reused && replayable).then(|| worker.budget.replay(request.allowance().budget_percent)).flatten();
+                room.is_some()
+            }
+        };
         if !again {
             return Err(begun.failed(pod_failure(error.error(), request)));
+        }
+        if room.is_some() {
+            request.note_resent();
         }
         // A kept connection ended under the request, as kept connections do: once more on a new one, which tells
         // whether the pod is there.
@@ -380,7 +407,7 @@ fn outcome(status: StatusCode, headers: &HeaderMap, latency: Duration) -> Outcom
 
 /// The same of an answer over HTTP/2; `None` when its trailers will tell.
 fn h2_outcome(status: StatusCode, headers: &HeaderMap, latency: Duration) -> Option<Outcome> {
-    if status == StatusCode::OK && is_grpc_answer(headers) {
+    if status == StatusCode::OK && is_grpc(headers) {
         return grpc_outcome(headers, latency);
     }
     Some(outcome(status, headers, latency))

@@ -14,7 +14,7 @@ mod inflow;
 
 pub(crate) use error::BodyError;
 pub(crate) use hold::{Hold, Released};
-pub(crate) use inflow::{Inflow, Movement};
+pub(crate) use inflow::{Inflow, Movement, Patience};
 
 use crate::tunnel::Flow;
 

@@ -1,6 +1,7 @@
 //! One client's connection: what it speaks, its limits, and its end.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -42,7 +43,7 @@ use crate::socket::tune_accepted;
 use crate::tunnel::Side;
 use crate::worker::Worker;
 use clock::HeadClock;
-use detect::{Spoken, detect};
+use detect::{Spoken, Waits, detect};
 use io::ClientIo;
 use streams::StreamExec;
 use visit::{Ended, Manner};
@@ -50,6 +51,11 @@ use visit::{Ended, Manner};
 /// After the stop, how long a connection that has said nothing is still listened to: the kernel accepted it, so its
 /// first request may be on the way.
 const LAST_WORD: Duration = Duration::from_secs(1);
+/// What a client may send on one HTTP/2 stream before a pod has taken it. Its connection has as much for each of its streams,
+/// so that a pod that reads nothing holds up none but its own.
+const STREAM_WINDOW: u32 = 64 << 10;
+/// The largest window there is (RFC 9113 §6.9.1).
+const MOST_WINDOW: u32 = (1 << 31) - 1;
 
 /// Takes in a client's connection.
 pub(crate) fn welcome(worker: &Rc<Worker>, door: &Rc<Door>, tcp: TcpStream, peer: SocketAddr) {
@@ -84,10 +90,10 @@ async fn converse(worker: Rc<Worker>, door: Rc<Door>, tcp: TcpStream, peer: Sock
     if spoken != Spoken::Other && io.cut_when_unread(worker.shared.timeouts.unread).is_err() {
         return;
     }
-    let begin = |manner| Visit::begin(&worker, &door, manner, trace, clock);
+    let begin = |manner, trace| Visit::begin(&worker, &door, manner, trace, clock);
     match spoken {
         Spoken::Http1 => {
-            let visit = begin(Manner::Http1);
+            let visit = begin(Manner::Http1, trace);
             let mut io = io;
             // An idle connection is parked: hyper's state of it, with its buffers, is given up, and made again when the
             // client stirs.
@@ -99,10 +105,11 @@ async fn converse(worker: Rc<Worker>, door: Rc<Door>, tcp: TcpStream, peer: Sock
             }
         }
         Spoken::Http2 => {
-            let visit = begin(Manner::Http2);
+            let visit = begin(Manner::Http2, trace);
             Box::pin(http2(worker, door, visit, io)).await;
         }
         Spoken::Other => Box::pin(relay::relay(&worker, &door, io.into_side())).await,
+        Spoken::Nonsense => tell_of_stranger(&worker, &door, &trace, &"a line that is no request's"),
     }
 }
 
@@ -114,10 +121,11 @@ async fn first_words(
     clock: Arc<HeadClock>,
 ) -> Option<(Spoken, ClientIo)> {
     let timeouts = &worker.shared.timeouts;
-    let any = (door.speech == Speech::Detect).then_some(timeouts.detect);
+    let any = door.speech == Speech::Detect;
+    let first = if any { timeouts.detect } else { timeouts.idle_client };
     let mut phase = worker.phase.clone();
     tokio::select! {
-        detected = tokio::time::timeout(timeouts.head, detect(tcp, clock, any)) => detected.ok()?.ok()?,
+        detected = detect(tcp, clock, Waits { first, rest: timeouts.head, any }) => detected.ok()?,
         () = stopped_listening(&mut phase) => None,
     }
 }
@@ -178,6 +186,8 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientI
     let conn = floods::bound(&mut builder, limits.streams, limits.head_bytes)
         .timer(TokioTimer::new())
         .max_send_buf_size(limits.stream_buffer)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(STREAM_WINDOW.saturating_mul(limits.streams).min(MOST_WINDOW))
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))
         .serve_connection(TokioIo::new(io), service);
@@ -185,11 +195,19 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientI
     tell(&worker, &door, &visit, ended);
 }
 
-/// A line now and then about what is no HTTP: most likely another protocol, on a port whose Service does not say so.
+/// Tells of what hyper could not read.
 fn tell(worker: &Worker, door: &Door, visit: &Visit, ended: Ended) {
-    let Ended::Over(Err(error)) = ended else { return };
-    if error.is_parse() && worker.strangers.allow("no HTTP", Instant::now()) {
-        let (service, port, client) = (&door.key.service, door.key.port, visit.trace.client());
+    if let Ended::Over(Err(error)) = ended
+        && error.is_parse()
+    {
+        tell_of_stranger(worker, door, &visit.trace, &error);
+    }
+}
+
+/// A line now and then about what is no HTTP: most likely another protocol, on a port whose Service does not say so.
+fn tell_of_stranger(worker: &Worker, door: &Door, trace: &Trace, error: &dyn Display) {
+    if worker.strangers.allow("no HTTP", Instant::now()) {
+        let (service, port, client) = (&door.key.service, door.key.port, trace.client());
         tracing::warn!(%service, port, %client, %error, "a client sent what is no HTTP (does the port need an appProtocol?)");
     }
 }

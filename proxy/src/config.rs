@@ -74,18 +74,23 @@ pub struct Timeouts {
     /// there; 5 s. Pods that could not be reached are checked too, instead of by a client's request. `None` leaves all of
     /// that to requests.
     pub check_idle: Option<Duration>,
-    /// A client's request head, from its first byte; 10 s.
+    /// A client's request head, from its first byte; 10 s. Until then a connection is idle.
     pub head: Duration,
     /// How long a client is waited for on a port that does not say what it speaks; 2 s. Who has said nothing by then
     /// waits for the server's word, so the connection is relayed byte by byte.
     pub detect: Duration,
     /// A request's body without a byte while there is room for it; 60 s. Not for gRPC, whose streams may be silent.
     pub body: Duration,
+    /// A request's body until its end, however well it comes; 1 h. Not for gRPC either, nor for what has left HTTP.
+    pub upload: Duration,
     /// An HTTP client that takes nothing of what was sent to it; 60 s, by the kernel's `TCP_USER_TIMEOUT`. On HTTP/2 also a
     /// stream that its client gives no window, unless it is gRPC's.
     pub unread: Duration,
-    /// A kept-alive client connection without a request; 120 s.
+    /// A client's connection without a request; 120 s.
     pub idle_client: Duration,
+    /// Age at which a client's HTTP connection is asked to end with the request under way, ±10 %; 1 h. Its next one comes to
+    /// whatever worker and daemon there is by then.
+    pub client_age: Duration,
     /// A kept-alive connection to a pod without a request; 3 s, below what servers usually keep.
     pub idle_pod: Duration,
     /// A handshake on the gateway port; 5 s.
@@ -120,8 +125,10 @@ impl Default for Timeouts {
             head: Duration::from_secs(10),
             detect: Duration::from_secs(2),
             body: Duration::from_secs(60),
+            upload: Duration::from_secs(3_600),
             unread: Duration::from_secs(60),
             idle_client: Duration::from_secs(120),
+            client_age: Duration::from_secs(3_600),
             idle_pod: Duration::from_secs(3),
             handshake: Duration::from_secs(5),
             link_ping: Duration::from_millis(200),

@@ -58,11 +58,13 @@ pub(crate) async fn exchange(
 ) -> Result<(Reply, strait_catalog::ClusterId), Lost> {
     let timeouts = &worker.shared.timeouts;
     let policy = policy(route, scope);
-    let (whole, each, allowance) = (policy.request(timeouts), policy.attempt(timeouts), policy.allowance());
+    let (whole, each) = (policy.request(timeouts), policy.attempt(timeouts));
+    let allowance = if request.allowance().replays() { policy.allowance() } else { request.allowance() };
+    request.allow(allowance);
     let deadline = request.deadline.at();
     let mut now = request.deadline.began();
     let mut tried = Attempted::none();
-    let mut tally = Tally { sent: sent_before(scope, request.repeated(), allowance.sent), cheap: 0 };
+    let mut tally = Tally { sent: sent_before(scope, allowance.sent), cheap: 0 };
     let mut held_since: Option<Instant> = None;
     let mut waiting_since: Option<Instant> = None;
     let mut lost = Lost { kind: Kind::NoEndpoints, touched: false };
@@ -105,6 +107,7 @@ pub(crate) async fn exchange(
             Err(Missed::Late) => return Err(Lost { kind: Kind::Timeout, touched: true }),
         };
         drop(room.take());
+        tally.sent += u32::from(request.take_resent());
         tally.note(failure);
         lost.kind = failure.kind();
         now = Instant::now();
@@ -131,12 +134,11 @@ pub(crate) async fn exchange(
 
 /// How many of the attempts that may reach a pod are spent before the first here. The cluster that a client asks makes
 /// up to three, each perhaps through a gateway: a gateway adds one of its own to the first of them and none to a replay
-/// or a hedge, so that no retry is retried.
-const fn sent_before(scope: Scope, repeated: bool, most: u32) -> u32 {
-    match (scope, repeated) {
-        (Scope::Anywhere, _) => 0,
-        (Scope::Local, false) => most.saturating_sub(2),
-        (Scope::Local, true) => most.saturating_sub(1),
+/// or a hedge, which may be sent only [once](crate::retry::Allowance::ONCE), so that no retry is retried.
+const fn sent_before(scope: Scope, most: u32) -> u32 {
+    match scope {
+        Scope::Anywhere => 0,
+        Scope::Local => most.saturating_sub(2),
     }
 }
 
@@ -196,28 +198,25 @@ mod tests {
     use http::Method;
 
     use super::*;
-    use crate::retry::Left;
+    use crate::retry::{Allowance, Left};
 
-    const MOST: u32 = 3;
+    /// What follows a broken attempt that was the `nth` to reach a pod here.
+    fn after(nth: u32, scope: Scope, allowance: Allowance) -> Next {
+        let tally = Tally { sent: sent_before(scope, allowance.sent) + nth, cheap: 0 };
+        next(Failure::Broken, &Method::GET, Left::Whole, tally, allowance.sent, Duration::from_secs(1))
+    }
 
     #[test]
     fn a_gateway_repeats_once_and_never_what_was_repeated() {
-        let after_one = |scope, repeated| {
-            let mut tally = Tally { sent: sent_before(scope, repeated, MOST), cheap: 0 };
-            tally.note(Failure::Broken);
-            next(Failure::Broken, &Method::GET, Left::Whole, tally, MOST, Duration::from_secs(1))
-        };
-        assert_eq!(after_one(Scope::Anywhere, false), Next::Replay);
-        assert_eq!(after_one(Scope::Local, false), Next::Replay);
-        assert_eq!(after_one(Scope::Local, true), Next::GiveUp);
-        let gateways_second = Tally { sent: sent_before(Scope::Local, false, MOST) + 2, cheap: 0 };
+        let usual = Allowance::default();
+        assert_eq!(after(1, Scope::Anywhere, usual), Next::Replay);
+        assert_eq!(after(2, Scope::Anywhere, usual), Next::Replay);
+        assert_eq!(after(3, Scope::Anywhere, usual), Next::GiveUp);
+        assert_eq!(after(1, Scope::Local, usual), Next::Replay);
+        assert_eq!(after(2, Scope::Local, usual), Next::GiveUp);
+        assert_eq!(after(1, Scope::Local, Allowance::ONCE), Next::GiveUp);
         assert_eq!(
-            next(Failure::Broken, &Method::GET, Left::Whole, gateways_second, MOST, Duration::from_secs(1)),
-            Next::GiveUp
-        );
-        let refused = Tally { sent: sent_before(Scope::Local, true, MOST), cheap: 1 };
-        assert_eq!(
-            next(Failure::Refused, &Method::GET, Left::Whole, refused, MOST, Duration::from_secs(1)),
+            next(Failure::Refused, &Method::GET, Left::Whole, Tally { sent: 0, cheap: 1 }, 1, Duration::from_secs(1)),
             Next::Again,
             "what touched nothing is tried again all the same"
         );

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 
 use crate::admission::retry_after;
 use crate::hygiene::{ERROR, REACHED, Refused};
@@ -150,12 +150,8 @@ pub(crate) enum Asker {
     },
 }
 
-/// True for a gRPC request, whose errors travel as `grpc-status` in a 200.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/grpc"))
-}
-
-/// The answer to a request that failed here. The one place where a failure becomes a status. `random` spreads those who
+/// The answer to a request that failed here. The one place where a failure becomes a status: in a 200 with `grpc-status`
+/// when it was a `grpc` call. `random` spreads those who
 /// come back.
 pub(crate) fn answer(kind: Kind, grpc: bool, asker: Asker, random: u32) -> Response<Option<Bytes>> {
     let mut response = Response::new(None);

@@ -31,7 +31,7 @@ use crate::worker::Worker;
 
 /// Stream and connection windows: as on the dialling side.
 const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 16 << 20;
+const CONNECTION_WINDOW: u32 = 64 << 20;
 
 /// Part of [`link_age`](crate::Timeouts::link_age) after which a peer that has not renewed its connection by itself is
 /// sent away: certificates are judged at the handshake, so no connection may live for ever.

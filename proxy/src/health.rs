@@ -25,7 +25,7 @@ mod window;
 
 pub(crate) use active::{Reason, idle, on_probation, take};
 pub use breaker::{Breaker, Cause, Policy, State};
-pub(crate) use grpc::{grpc_outcome, is_grpc_answer};
+pub(crate) use grpc::{grpc_outcome, is_grpc};
 pub use link::Link;
 pub(crate) use orca::{ENDPOINT_LOAD_METRICS, Report, relative};
 pub use outcome::Outcome;

@@ -12,13 +12,15 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use crate::body::{Hold, Inflow, Movement, Released, RequestBody};
+use crate::body::{Hold, Inflow, Movement, Patience, Released, RequestBody};
 use crate::client::{HintSink, LastOfRequest, LeftHttp};
 use crate::config::{Limits, Timeouts};
 use crate::deadline::Deadline;
-use crate::failure::{Kind, is_grpc};
+use crate::failure::Kind;
+use crate::health::is_grpc;
 use crate::hygiene::{self, HOP, Notes, PORT, REPEATED, SERVICE, UPGRADE, VERSION};
-use crate::retry::{Failure, Left, idempotent};
+use crate::plan::PodSpeech;
+use crate::retry::{Allowance, Failure, Left, idempotent};
 use crate::route::RouteKey;
 use crate::tunnel::Flow;
 
@@ -41,14 +43,15 @@ pub(crate) struct Bounds {
     keep: usize,
     /// What is kept has come by then.
     deadline: Deadline,
-    /// Silence at a time of what is passed through.
-    stall: Duration,
+    /// For what is passed through.
+    patience: Patience,
 }
 
 impl Bounds {
     /// As configured, for a request with that deadline.
     pub(crate) const fn of(limits: &Limits, timeouts: &Timeouts, deadline: Deadline) -> Self {
-        Self { keep: limits.replay_bytes, deadline, stall: timeouts.body }
+        let patience = Patience { stall: timeouts.body, whole: timeouts.upload };
+        Self { keep: limits.replay_bytes, deadline, patience }
     }
 }
 
@@ -68,8 +71,11 @@ pub(crate) struct Outgoing {
     /// Of a body that is passed through.
     movement: Option<Movement>,
     repeated: Cell<bool>,
-    /// Pods are spoken to in HTTP/2.
-    pub(crate) h2c: bool,
+    allowance: Cell<Allowance>,
+    /// It was sent again on another connection to the same pod, since it was asked last.
+    resent: Cell<bool>,
+    /// What pods are spoken to in.
+    pub(crate) to_pods: PodSpeech,
     /// The client's side of an upgrade, once.
     pub(crate) upgrade: Option<LeftHttp>,
     /// Who takes a pod's early hints.
@@ -87,7 +93,7 @@ impl Outgoing {
         body: Incoming,
         notes: Notes,
         upgrade: Option<LeftHttp>,
-        h2c: bool,
+        to_pods: PodSpeech,
         bounds: Bounds,
         last: Option<LastOfRequest>,
     ) -> Result<Self, Kind> {
@@ -96,9 +102,9 @@ impl Outgoing {
             // No timer for the many that have none.
             Payload::None
         } else {
-            // Streams of gRPC may be silent for as long as they like.
-            let stall = (!is_grpc(&head.headers)).then_some(bounds.stall);
-            let inflow = Inflow::new(body, stall, last);
+            // Streams of gRPC may be silent for as long as they like, and have no end.
+            let patience = (!is_grpc(&head.headers)).then_some(bounds.patience);
+            let inflow = Inflow::new(body, patience, last);
             movement = Some(inflow.movement());
             let reading = payload(&head.method, inflow, &notes, bounds.keep);
             let read = tokio::time::timeout_at(bounds.deadline.at(), reading).await.map_err(|_| Kind::Timeout)?;
@@ -115,7 +121,9 @@ impl Outgoing {
             movement: movement.filter(|_| !waited),
             deadline: if waited { bounds.deadline.complete_at(Instant::now()) } else { bounds.deadline },
             repeated: Cell::new(false),
-            h2c,
+            allowance: Cell::default(),
+            resent: Cell::new(false),
+            to_pods,
             upgrade,
             hints: None,
         })
@@ -134,7 +142,9 @@ impl Outgoing {
             movement: None,
             deadline,
             repeated: Cell::new(false),
-            h2c: false,
+            allowance: Cell::default(),
+            resent: Cell::new(false),
+            to_pods: PodSpeech::Http1,
             upgrade: None,
             hints: None,
         }
@@ -158,7 +168,31 @@ impl Outgoing {
 
     /// True when it may be sent again although a pod may have seen it.
     pub(crate) fn replayable(&self) -> bool {
-        self.left() == Left::Whole && idempotent(&self.method) && self.notes.upgrade.is_none()
+        self.allowance.get().replays()
+            && self.left() == Left::Whole
+            && idempotent(&self.method)
+            && self.notes.upgrade.is_none()
+    }
+
+    /// Sets how often it may be sent.
+    pub(crate) fn allow(&self, allowance: Allowance) {
+        self.allowance.set(allowance);
+    }
+
+    /// How often it may be sent.
+    pub(crate) const fn allowance(&self) -> Allowance {
+        self.allowance.get()
+    }
+
+    /// Notes that it was sent to its pod a second time, since the connection ended under the first.
+    pub(crate) fn note_resent(&self) {
+        self.note_repeated();
+        self.resent.set(true);
+    }
+
+    /// True when it was, since this was asked last.
+    pub(crate) fn take_resent(&self) -> bool {
+        self.resent.take()
     }
 
     /// Notes that one attempt may have reached a pod before or beside the next.
@@ -178,7 +212,7 @@ impl Outgoing {
 
     /// True when its client takes what a pod says before the answer: HTTP/1.0 knows no informational answers.
     pub(crate) fn takes_hints(&self) -> bool {
-        self.version == Version::HTTP_11 && !self.h2c && self.notes.upgrade.is_none()
+        self.version == Version::HTTP_11 && self.to_pods == PodSpeech::Http1 && self.notes.upgrade.is_none()
     }
 
     /// The request as a pod gets it, over HTTP/1.1.
@@ -252,6 +286,8 @@ impl Outgoing {
         self.deadline.tell_gateway(headers);
         if self.repeated() {
             headers.insert(REPEATED, HeaderValue::from_static("1"));
+        } else if !self.allowance().replays() {
+            headers.insert(REPEATED, HeaderValue::from_static("0"));
         }
         if let (Some(flow), Some(protocol)) = (flow, &self.notes.upgrade) {
             headers.insert(UPGRADE, protocol.clone());

@@ -21,9 +21,33 @@ pub enum Speech {
     H2c,
     /// Anything else over TCP, TLS included: relayed byte by byte.
     Raw,
-    /// The port does not say: each connection's first bytes do. HTTP in any version is routed request by request,
-    /// anything else is relayed.
+    /// The port does not say: each connection's first bytes do. HTTP in any version is routed request by request, and
+    /// pods speak what they can of what their client speaks; anything else is relayed.
     Detect,
+}
+
+/// What pods are spoken to in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PodSpeech {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// HTTP/2 where the pod speaks it, else HTTP/1.1.
+    Either,
+}
+
+impl Speech {
+    /// What pods are spoken to in for a request of a client that speaks HTTP/2 (`http2`) or not. gRPC is nothing else; who
+    /// begins with HTTP/2 on a port that does not say most likely knows its pods.
+    pub(crate) const fn to_pods(self, http2: bool, grpc: bool) -> PodSpeech {
+        match self {
+            Self::H2c => PodSpeech::Http2,
+            _ if http2 && grpc => PodSpeech::Http2,
+            Self::Detect if http2 => PodSpeech::Either,
+            Self::Detect | Self::Http | Self::Raw => PodSpeech::Http1,
+        }
+    }
 }
 
 /// What arrives on a listener is for this.

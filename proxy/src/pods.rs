@@ -10,6 +10,7 @@ use rapidhash::RapidHashMap;
 
 mod h2c;
 mod io;
+mod spoken;
 
 pub(crate) use h2c::H2cPods;
 

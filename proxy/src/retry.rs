@@ -32,6 +32,16 @@ pub(crate) struct Allowance {
     pub(crate) budget_percent: u32,
 }
 
+impl Allowance {
+    /// What was sent before, or may be sent only once.
+    pub(crate) const ONCE: Self = Self { sent: 1, budget_percent: 0 };
+
+    /// False when nothing that a pod may have seen is sent again.
+    pub(crate) const fn replays(self) -> bool {
+        self.sent > 1 && self.budget_percent > 0
+    }
+}
+
 impl Default for Allowance {
     fn default() -> Self {
         Self { sent: 3, budget_percent: 20 }

@@ -15,11 +15,10 @@ use crate::deadline::Deadline;
 use crate::door::{Door, Standing};
 use crate::exchange::{Lost, Scope, exchange};
 use crate::extended_connect::{self, Asked};
-use crate::failure::{Asker, Kind, answer, is_grpc};
-use crate::health::{Outcome, grpc_outcome};
+use crate::failure::{Asker, Kind, answer};
+use crate::health::{Outcome, grpc_outcome, is_grpc};
 use crate::hygiene::{SERVED_BY, clean_request, clean_response};
 use crate::outgoing::{Bounds, Outgoing};
-use crate::plan::Speech;
 use crate::retry::Counted;
 use crate::route::InFlight;
 use crate::tunnel;
@@ -129,7 +128,8 @@ pub(crate) async fn serve(
     if connects {
         extended_connect::translate(&mut response);
     }
-    let ends = refused || worker.leaving() || door.standing(worker) != Standing::Open;
+    let ends =
+        refused || worker.leaving() || door.standing(worker) != Standing::Open || visit.outstayed(began + latency);
     if ends && version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -149,7 +149,8 @@ async fn serve_admitted(
         return Err(Kind::Overloaded);
     }
     let upgrade = request.headers().contains_key(header::UPGRADE).then(|| visit.may_leave_http());
-    let h2c = door.speech == Speech::H2c || (grpc && request.version() == Version::HTTP_2);
+    // Who leaves HTTP needs HTTP/1.1.
+    let to_pods = door.speech.to_pods(request.version() == Version::HTTP_2 && asked.is_none(), grpc);
     let (mut head, body) = request.into_parts();
     let mut notes = clean_request(&mut head, worker.shared.limits.target_bytes).map_err(Kind::Request)?;
     head.headers.entry(header::HOST).or_insert_with(|| door.host.clone());
@@ -170,7 +171,7 @@ async fn serve_admitted(
     let deadline = Deadline::new(began.into(), limit, &head.headers, grpc);
     let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts, deadline);
     let last = LastOfRequest::of(visit, head.version, body.is_end_stream());
-    let mut outgoing = Outgoing::read(head, body, notes, upgrade, h2c, bounds, last).await?;
+    let mut outgoing = Outgoing::read(head, body, notes, upgrade, to_pods, bounds, last).await?;
     outgoing.hints = outgoing.takes_hints().then(|| visit.hint_sink()).flatten();
     let (mut reply, cluster) =
         exchange(worker, &route, Scope::Anywhere, &outgoing).await.map_err(|lost: Lost| lost.kind)?;

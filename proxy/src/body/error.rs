@@ -9,6 +9,9 @@ pub(crate) enum BodyError {
     /// There was room for more of a client's body, and nothing came.
     #[error("the client's body stopped coming")]
     Stalled,
+    /// It came for as long as a body may.
+    #[error("the client's body did not end in time")]
+    Endless,
     /// The connection that a tunnel carries broke (RFC 9113 §8.5: `CONNECT_ERROR`).
     #[error("the connection that the tunnel carries broke")]
     Tunnel(#[source] h2::Error),

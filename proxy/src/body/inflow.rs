@@ -54,19 +54,36 @@ impl Movement {
     }
 }
 
+/// What is borne with a body that comes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// How long it may be silent while it is read.
+    pub(crate) stall: Duration,
+    /// How long it may take until its end.
+    pub(crate) whole: Duration,
+}
+
+#[derive(Debug)]
+struct Ends {
+    stall: Stall,
+    at: Instant,
+}
+
 /// A client's body with its patience. A pod that reads slowly does not use it up: then nothing is asked of the client.
 #[derive(Debug)]
 pub(crate) struct Inflow {
     body: Incoming,
-    stall: Option<Stall>,
+    limits: Option<Ends>,
     movement: Movement,
     last: Option<LastOfRequest>,
 }
 
 impl Inflow {
-    /// `stall`: how long it may be silent while it is read; `None` for ever. `last` is told when all of it has come.
-    pub(crate) fn new(body: Incoming, stall: Option<Duration>, last: Option<LastOfRequest>) -> Self {
-        Self { body, stall: stall.map(Stall::new), movement: Movement(Rc::new(Cell::new(Instant::now()))), last }
+    /// A body that begins now; `None` has patience for ever. `last` is told when all of it has come.
+    pub(crate) fn new(body: Incoming, patience: Option<Patience>, last: Option<LastOfRequest>) -> Self {
+        let now = Instant::now();
+        let limits = patience.map(|Patience { stall, whole }| Ends { stall: Stall::new(stall), at: now + whole });
+        Self { body, limits, movement: Movement(Rc::new(Cell::new(now))), last }
     }
 
     /// Tells whoever wants to know how much of the request has come.
@@ -97,11 +114,14 @@ impl Body for Inflow {
             this.movement.0.set(Instant::now());
         }
         this.tell(&polled);
-        let Some(stall) = &mut this.stall else { return polled.map_err(BodyError::Http) };
+        let Some(Ends { stall, at }) = &mut this.limits else { return polled.map_err(BodyError::Http) };
         if polled.is_pending() {
             return stall.poll_over(cx).map(|()| Some(Err(BodyError::Stalled)));
         }
         stall.moved();
+        if this.movement.last() > *at && !this.body.is_end_stream() {
+            return Poll::Ready(Some(Err(BodyError::Endless)));
+        }
         polled.map_err(BodyError::Http)
     }
 

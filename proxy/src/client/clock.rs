@@ -64,10 +64,9 @@ pub(crate) struct HeadClock {
 impl HeadClock {
     /// A connection that was accepted now and has said nothing.
     pub(crate) fn new(now: Instant) -> Self {
-        // The first head is expected at once, so its clock runs from the accept.
         Self {
             origin: now,
-            state: AtomicU64::new(Waiting::Head as u64),
+            state: AtomicU64::new(Waiting::Idle as u64),
             unsent: AtomicBool::new(false),
             stage: AtomicU8::new(Stage::Upload as u8),
             half_closed: AtomicBool::new(false),
@@ -205,12 +204,14 @@ mod tests {
     const IDLE: Duration = Duration::from_secs(120);
 
     #[test]
-    fn the_first_head_has_ten_seconds_and_idle_connections_much_longer() {
+    fn a_head_has_ten_seconds_and_idle_connections_much_longer() {
         let start = Instant::now();
         let at = |s| start + Duration::from_secs(s);
         let clock = HeadClock::new(start);
-        assert_eq!(clock.overdue(at(9), HEAD, IDLE), None);
-        assert_eq!(clock.overdue(at(10), HEAD, IDLE), Some(Overdue::Head));
+        assert_eq!(clock.overdue(at(119), HEAD, IDLE), None, "it may be kept for later");
+        assert_eq!(clock.overdue(at(120), HEAD, IDLE), Some(Overdue::Idle));
+        clock.bytes_came();
+        assert_eq!(clock.overdue(Instant::now() + HEAD, HEAD, IDLE), Some(Overdue::Head));
         clock.request_came(at(5));
         assert_eq!(clock.overdue(at(900), HEAD, IDLE), None, "a long answer is no reason");
         clock.went_idle(at(900));

@@ -5,10 +5,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::clock::HeadClock;
 use super::io::ClientIo;
@@ -19,6 +19,9 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The longest method that is taken for one.
 const LONGEST_METHOD: usize = 20;
 
+/// As much of a line that is no request's is read to see whether it names a version.
+const LONGEST_LINE: usize = 1_024;
+
 /// What a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spoken {
@@ -28,6 +31,8 @@ pub(crate) enum Spoken {
     Http2,
     /// Anything else, TLS among it; or nothing, by a client that waits for the server's first word.
     Other,
+    /// On a port that is HTTP: a line like a request's that is none of any version.
+    Nonsense,
 }
 
 /// What the first bytes say; `None` when more are needed.
@@ -57,49 +62,80 @@ fn absolute(target: &[u8]) -> Option<Spoken> {
     const START: &[u8] = b"http";
     let seen = target.len().min(START.len());
     if !target[..seen].eq_ignore_ascii_case(&START[..seen]) {
-        return Some(Spoken::Other);
+        return Some(Spoken::Nonsense);
     }
     (seen == START.len()).then_some(Spoken::Http1)
 }
 
+/// How long a client is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    /// For its first byte.
+    pub(super) first: Duration,
+    /// For what tells what it speaks, from then on.
+    pub(super) rest: Duration,
+    /// The port does not say what it speaks: who is silent is taken for one that waits for the server's word.
+    pub(super) any: bool,
+}
+
 /// Reads until the first bytes say what is spoken. Where a port says that it is HTTP, what is not is left to hyper, whose
-/// parser answers 400; where it does not (`any`), a client that has said nothing in time is waited for no longer. `None`
-/// when the client left without a word.
+/// parser answers 400, unless it names no version: who got HTTP/2's preface wrong could not read that. `None` when the
+/// client left without a word, or was waited for in vain.
 ///
 /// # Errors
 /// What the socket says.
-pub(crate) async fn detect(
+pub(super) async fn detect(
     mut tcp: TcpStream,
     clock: Arc<HeadClock>,
-    any: Option<Duration>,
+    waits: Waits,
 ) -> io::Result<Option<(Spoken, ClientIo)>> {
     let mut first = [0u8; PREFACE.len()];
     let mut have = 0;
-    let silent = any.map(|limit| Instant::now() + limit);
+    let mut until = Instant::now() + waits.first;
     let spoken = loop {
         match judge(&first[..have]) {
-            Some(Spoken::Other) if any.is_none() => break Spoken::Http1,
+            Some(Spoken::Other) if !waits.any => break Spoken::Http1,
             Some(spoken) => break spoken,
             None => {}
         }
-        let read = tcp.read(&mut first[have..]);
-        let read = match silent.filter(|_| have == 0) {
-            None => read.await?,
-            Some(until) => match tokio::time::timeout_at(until, read).await {
-                Ok(read) => read?,
-                Err(_) => break Spoken::Other,
+        match timeout_at(until, tcp.read(&mut first[have..])).await {
+            Err(_) if waits.any && have == 0 => break Spoken::Other,
+            Err(_) => return Ok(None),
+            Ok(read) => match read? {
+                0 if have == 0 => return Ok(None),
+                // It ended before it said what it is.
+                0 => break if waits.any { Spoken::Other } else { Spoken::Http1 },
+                more => {
+                    if have == 0 {
+                        clock.bytes_came();
+                        until = Instant::now() + waits.rest;
+                    }
+                    have += more;
+                }
             },
-        };
-        match read {
-            0 if have == 0 => return Ok(None),
-            // It ended before it said what it is.
-            0 => break if any.is_some() { Spoken::Other } else { Spoken::Http1 },
-            more => have += more,
         }
     };
-    clock.bytes_came();
-    let ahead = Bytes::copy_from_slice(&first[..have]);
-    Ok(Some((spoken, ClientIo::new(tcp, ahead, clock))))
+    let mut ahead = BytesMut::from(&first[..have]);
+    let spoken = match spoken {
+        Spoken::Nonsense if waits.any => Spoken::Other,
+        Spoken::Nonsense if timeout_at(until, names_http(&mut tcp, &mut ahead)).await.unwrap_or(Ok(true))? => {
+            Spoken::Http1
+        }
+        spoken => spoken,
+    };
+    Ok(Some((spoken, ClientIo::new(tcp, ahead.freeze(), clock))))
+}
+
+/// Reads the rest of a line that is no request's. Whether it ends with a version of HTTP, or not at all.
+async fn names_http(tcp: &mut TcpStream, ahead: &mut BytesMut) -> io::Result<bool> {
+    loop {
+        if let Some(end) = ahead.iter().position(|b| *b == b'\n') {
+            return Ok(ahead[..end].windows(6).any(|w| w == b" HTTP/"));
+        }
+        if ahead.len() >= LONGEST_LINE || tcp.read_buf(ahead).await? == 0 {
+            return Ok(true);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -134,11 +170,11 @@ mod tests {
             (b"\x3b\x00\x00\x00", Some(Spoken::Other)),
             (b"*1\r\n$4\r\nPING", Some(Spoken::Other)),
             (b"PING\r\n", Some(Spoken::Other)),
-            (b"SET key value", Some(Spoken::Other)),
+            (b"SET key value", Some(Spoken::Nonsense)),
             (b"SSH-2.0-OpenSSH", Some(Spoken::Other)),
-            (b"EHLO example.com", Some(Spoken::Other)),
-            (b"INVITE sip:bob", Some(Spoken::Other)),
-            (b"DESCRIBE rtsp://", Some(Spoken::Other)),
+            (b"EHLO example.com", Some(Spoken::Nonsense)),
+            (b"INVITE sip:bob", Some(Spoken::Nonsense)),
+            (b"DESCRIBE rtsp://", Some(Spoken::Nonsense)),
             (b"get /", Some(Spoken::Other)),
             (b" GET /", Some(Spoken::Other)),
             (b"\r\n", Some(Spoken::Other)),

@@ -75,6 +75,8 @@ pub(crate) struct Visit {
     active: Rc<Cell<u32>>,
     order: Cell<Order>,
     leaving_since: Cell<Option<Instant>>,
+    /// When it has lasted for long enough.
+    until: Instant,
     bell: Bell,
     taker: RefCell<Option<oneshot::Sender<ClientIo>>>,
     /// Of HTTP/2.
@@ -94,7 +96,9 @@ impl Visit {
         trace: Trace,
         clock: Arc<HeadClock>,
     ) -> Rc<Self> {
+        let age = worker.shared.timeouts.client_age.mul_f64(worker.with_rng(|rng| 0.9 + 0.2 * rng.f64()));
         let visit = Rc::new(Self {
+            until: Instant::now() + age,
             trace,
             clock,
             manner,
@@ -114,6 +118,11 @@ impl Visit {
     pub(crate) fn busy(self: &Rc<Self>, now: Instant) -> Busy {
         self.clock.request_came(now);
         Busy { visit: self.clone(), _active: Counted::one(&self.active) }
+    }
+
+    /// True when it is to end with the request under way. Over HTTP/1.1 the answer says so; HTTP/2 is sent away by itself.
+    pub(crate) fn outstayed(&self, now: Instant) -> bool {
+        now >= self.until
     }
 
     /// How the answer to the request that is served at this moment is taken; `None` on HTTP/1.1, where the kernel knows.
@@ -213,7 +222,7 @@ impl Visit {
         };
         let over = match self.manner {
             Manner::Http1 => standing == Standing::Gone,
-            Manner::Http2 => standing != Standing::Open,
+            Manner::Http2 => standing != Standing::Open || self.outstayed(now),
         };
         if overdue.is_some() || over || patience.is_some_and(|patience| since(now) >= patience) {
             Order::Leave

@@ -17,14 +17,15 @@ use crate::attempt::{Opened, Reply};
 use crate::body::ResponseBody;
 use crate::deadline::Deadline;
 use crate::exchange::{Lost, Scope, exchange};
-use crate::failure::{Asker, Kind, answer, is_grpc};
+use crate::failure::{Asker, Kind, answer};
+use crate::health::is_grpc;
 use crate::hygiene::{
     self, HOP, LOAD, PORT, REPEATED, Refused, SERVICE, TUNNEL, TUNNEL_TCP, UPGRADE, VERSION, clean_request,
 };
 use crate::outgoing::{Bounds, Outgoing};
 use crate::plan::{Speech, speech};
 use crate::relay::reach;
-use crate::retry::Counted;
+use crate::retry::{Allowance, Counted};
 use crate::route::{InFlight, RouteKey, ServiceRoute};
 use crate::serve::{Answer, UnderWay, passed};
 use crate::tunnel::admit;
@@ -84,12 +85,12 @@ async fn admitted(
     if !worker.shared.identity.trust().knows(&peer.cluster) {
         return Err(refuse(Kind::NotTrusted));
     }
-    let (key, h2c) = authorise(&snapshot, &head).map_err(refuse)?;
+    let (key, speech) = authorise(&snapshot, &head).map_err(refuse)?;
     let grpc = is_grpc(&head.headers);
     let deadline =
         Deadline::new(Instant::now(), worker.shared.timeouts.request, &head.headers, grpc).carried(&head.headers);
-    let repeated = head.headers.contains_key(REPEATED);
-    let h2c = h2c || (grpc && text(&head.headers, &VERSION) == Some("2"));
+    let repeated = head.headers.get(REPEATED).cloned();
+    let to_pods = speech.to_pods(text(&head.headers, &VERSION) == Some("2"), grpc);
     let route = worker.with_routes(|table| table.get(&key).cloned()).ok_or_else(|| refuse(Kind::NoEndpoints))?;
     *report = Some(route.clone());
     let urgency = Urgency::of(&head.headers);
@@ -121,9 +122,12 @@ async fn admitted(
         });
     }
     let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts, deadline);
-    let outgoing = Outgoing::read(head, body, notes, None, h2c, bounds, None).await.map_err(refuse)?;
-    if repeated {
-        outgoing.note_repeated();
+    let outgoing = Outgoing::read(head, body, notes, None, to_pods, bounds, None).await.map_err(refuse)?;
+    if let Some(repeated) = repeated {
+        outgoing.allow(Allowance::ONCE);
+        if repeated != "0" {
+            outgoing.note_repeated();
+        }
     }
     exchange(worker, &route, Scope::Local, &outgoing).await.map(|(reply, _)| Granted::Answered(reply))
 }
@@ -134,8 +138,8 @@ fn wish(protocol: HeaderValue) -> Option<HeaderValue> {
 }
 
 /// What the request is for, if it may cross: it has crossed once, and this cluster exports that port of that service
-/// at this moment. Who asks was settled by the handshake. `true` when the port's pods speak HTTP/2 only.
-fn authorise(snapshot: &Snapshot, head: &Parts) -> Result<(RouteKey, bool), Kind> {
+/// at this moment. Who asks was settled by the handshake. Also what is spoken on that port.
+fn authorise(snapshot: &Snapshot, head: &Parts) -> Result<(RouteKey, Speech), Kind> {
     if text(&head.headers, &HOP) != Some("1") {
         return Err(Kind::Hop);
     }
@@ -145,8 +149,7 @@ fn authorise(snapshot: &Snapshot, head: &Parts) -> Result<(RouteKey, bool), Kind
     let backend = own.filter(|backend| backend.exported()).ok_or(Kind::NotExported)?;
     let found = backend.ports.iter().find(|p| p.port == u32::from(port) && p.protocol() == Protocol::Tcp);
     let found = found.ok_or(Kind::NotExported)?;
-    let h2c = speech(&found.name, &found.app_protocol) == Speech::H2c;
-    Ok((RouteKey { service, port }, h2c))
+    Ok((RouteKey { service, port }, speech(&found.name, &found.app_protocol)))
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &http::HeaderName) -> Option<&'h str> {

@@ -9,8 +9,9 @@ use http::header::{self, HeaderValue};
 
 use super::Outcome;
 
-/// True for an answer whose status is told by `grpc-status`. gRPC-Web's is not: its trailers are part of the body.
-pub(crate) fn is_grpc_answer(headers: &HeaderMap) -> bool {
+/// True for the head of a gRPC call or of its answer, whose status is told by `grpc-status`. gRPC-Web's is not: its trailers
+/// are part of the body.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let rest = headers.get(header::CONTENT_TYPE).and_then(|v| v.as_bytes().strip_prefix(b"application/grpc"));
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
@@ -85,8 +86,8 @@ mod tests {
             ("application/grpc-web+proto", false),
             ("application/json", false),
         ] {
-            assert_eq!(is_grpc_answer(&fields(&[("content-type", content_type)])), expected, "{content_type}");
+            assert_eq!(is_grpc(&fields(&[("content-type", content_type)])), expected, "{content_type}");
         }
-        assert!(!is_grpc_answer(&HeaderMap::new()));
+        assert!(!is_grpc(&HeaderMap::new()));
     }
 }

@@ -29,7 +29,8 @@ pub(crate) const HOP: HeaderName = HeaderName::from_static("x-strait-hop");
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-strait-version");
 /// To a gateway: for how many milliseconds an answer is still waited for.
 pub(crate) const DEADLINE: HeaderName = HeaderName::from_static("x-strait-deadline-ms");
-/// To a gateway, `1`: another attempt of the same request may have reached a pod, so it is not repeated there.
+/// To a gateway, which then lets no more than one pod see the request. `1`: another attempt of it may have reached a pod. `0`:
+/// none has, and its cluster's policy wants none to follow.
 pub(crate) const REPEATED: HeaderName = HeaderName::from_static("x-strait-repeated");
 /// To a gateway: a raw connection is asked for, [`TUNNEL_TCP`]. From it: the connection stands.
 pub(crate) const TUNNEL: HeaderName = HeaderName::from_static("x-strait-tunnel");

@@ -23,8 +23,8 @@ use crate::socket::{Patience, connect};
 
 /// Stream window: 65 ms at 100 Mbit/s are 0.8 MB.
 const STREAM_WINDOW: u32 = 1 << 20;
-/// Connection window: sixteen streams of which nothing is read stall no other.
-const CONNECTION_WINDOW: u32 = 16 << 20;
+/// Connection window: sixty-three streams of which nothing is read stall no other.
+const CONNECTION_WINDOW: u32 = 64 << 20;
 /// Round trips above this are taken for a stalled machine, not for distance.
 const MAX_RTT: Duration = Duration::from_secs(1);
 /// hyper's own verdict on a ping, a backstop behind the pulse.

@@ -14,8 +14,6 @@ use crate::exec::LocalExec;
 
 /// Streams on a connection before its other end has said how many it allows: the least that RFC 9113 §6.5.2 recommends.
 const UNTOLD: u32 = 100;
-/// Streams on one connection even where more are allowed, most servers naming no limit: one lost packet holds up all.
-const MOST_STREAMS: u32 = 1_000;
 
 /// A connection to a gateway on which streams are opened.
 pub(crate) struct Line {
@@ -32,6 +30,9 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// Streams on one connection even where more are allowed, most servers naming no limit: one lost packet holds up all.
+    pub(crate) const MOST_STREAMS: u32 = 1_000;
+
     pub(crate) const fn new(sender: SendRequest<RequestBody>, pulse: Arc<Pulse>) -> Self {
         Self {
             sender,
@@ -54,7 +55,7 @@ impl Line {
             let polled = Pin::new(&mut *driver).poll(cx);
             if polled.is_pending() {
                 let most = u32::try_from(driver.current_max_send_streams()).unwrap_or(u32::MAX);
-                self.most.set(most.clamp(1, MOST_STREAMS));
+                self.most.set(most.clamp(1, Self::MOST_STREAMS));
             }
             polled
         })

@@ -11,6 +11,7 @@ use futures_util::future::{LocalBoxFuture, Shared};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
+use super::spoken::Spoken;
 use super::{STALLED_BODY, failure};
 use crate::body::RequestBody;
 use crate::config::Timeouts;
@@ -19,6 +20,11 @@ use crate::links::{Line, Pulse, Seat, Watched};
 use crate::retry::Failure;
 use crate::socket::{Patience, connect, pod_patience};
 
+/// What a pod may send on one stream before its client has taken it.
+const STREAM_WINDOW: u32 = 64 << 10;
+/// The same on one connection: as much as all of its streams together ([`Line::MOST_STREAMS`] at most), so that clients that
+/// stop reading hold up nobody else.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * Line::MOST_STREAMS;
 /// Silence before a ping.
 const PING: Duration = Duration::from_secs(1);
 /// Silence that means a dead node.
@@ -38,9 +44,18 @@ type Dial = Shared<LocalBoxFuture<'static, Result<Rc<Line>, Failure>>>;
 pub(crate) struct H2cPods {
     lines: RefCell<HashMap<SocketAddr, Vec<Rc<Line>>>>,
     dials: RefCell<HashMap<SocketAddr, Dial>>,
+    spoken: Spoken,
 }
 
 impl H2cPods {
+    /// Whether a pod on a port that does not say speaks HTTP/2.
+    ///
+    /// # Errors
+    /// As [`Self::seat`].
+    pub(crate) async fn speaks(&self, to: SocketAddr, timeouts: &Timeouts) -> Result<bool, Failure> {
+        self.spoken.http2(to, timeouts.connect_pod).await
+    }
+
     /// A seat on a connection that stands, else on a new one. `true` for a new one.
     ///
     /// # Errors
@@ -86,6 +101,8 @@ impl H2cPods {
         let pulse = Pulse::new();
         let (sender, driver) = http2::Builder::new(LocalExec)
             .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING_BACKSTOP)
             .keep_alive_while_idle(true)

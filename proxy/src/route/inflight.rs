@@ -61,8 +61,7 @@ impl InFlight {
     /// How the attempt ended: at the head of the answer, or at its failure. An error answer of a pod behind a gateway
     /// says nothing against the link to that gateway and is counted for the cluster only.
     pub fn record(&self, outcome: Outcome, now_ms: u64) {
-        let relayed = matches!(self.slot.target(), Target::Gateway { .. }) && outcome == Outcome::ServerError;
-        if relayed {
+        if self.is_to_gateway() && outcome == Outcome::ServerError {
             self.slot.connected(now_ms);
         } else {
             self.slot.record(outcome, now_ms);
@@ -71,6 +70,10 @@ impl InFlight {
             self.place.note_left();
         }
         self.count(outcome, now_ms);
+    }
+
+    fn is_to_gateway(&self) -> bool {
+        matches!(self.slot.target(), Target::Gateway { .. })
     }
 
     fn count(&self, outcome: Outcome, now_ms: u64) {
@@ -96,7 +99,11 @@ impl InFlight {
     /// happens for any other answer, and the second time.
     pub fn settle(&mut self, told: impl FnOnce(Duration) -> Outcome, now_ms: u64) {
         let Some(Owed { latency, head_ms }) = self.owed.take() else { return };
-        let outcome = told(latency);
+        let outcome = match told(latency) {
+            // A gateway passes on how its pod ended; a link that ends tells the gateway's slot by itself.
+            Outcome::Broken if self.is_to_gateway() => Outcome::ServerError,
+            outcome => outcome,
+        };
         if !outcome.is_success() {
             return self.record(outcome, now_ms);
         }
@@ -130,5 +137,39 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.slot.leave();
         self.place.leave();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use strait_catalog::{ClusterId, ServiceKey};
+
+    use super::*;
+    use crate::health::{Registry, Usable};
+
+    /// Calls to that target of which each breaks off after its head came, as calls of a pod that is killed do.
+    fn after_broken_calls(target: &Target) -> (Arc<Slot>, Arc<Place>) {
+        let registry = Registry::new();
+        let slot = registry.slot(target, registry.number(&ClusterId::parse("us-east").unwrap()), 0);
+        let place = Arc::new(Place::default());
+        for at in 0..20 {
+            let mut flight = InFlight::new(slot.clone(), place.clone());
+            flight.begun(Duration::from_millis(5), 1_000 + at);
+            flight.settle(|_| Outcome::Broken, 1_000 + at);
+        }
+        (slot, place)
+    }
+
+    #[test]
+    fn calls_that_a_pod_breaks_off_speak_against_it_and_not_against_its_gateway() {
+        let service = ServiceKey::parse("ml/model").unwrap();
+        let (pod, _) = after_broken_calls(&Target::Pod { service, address: ([10, 0, 0, 1], 80).into() });
+        assert_ne!(pod.usable(1_020), Usable::Yes);
+        let cluster = ClusterId::parse("us-east").unwrap();
+        let gateway = Target::Gateway { cluster, address: "10.0.0.2:31443".into() };
+        let (gateway, place) = after_broken_calls(&gateway);
+        assert_eq!(gateway.usable(1_020), Usable::Yes);
+        assert_eq!(place.failed(), 20, "they count for the cluster");
     }
 }

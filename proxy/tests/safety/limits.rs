@@ -80,6 +80,38 @@ async fn a_body_that_stops_coming_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_body_without_an_end_is_given_up() {
+    let (site, _pod) = site(|config| config.timeouts.upload = Duration::from_millis(300)).await;
+    let goes_on = async |content| {
+        let mut tcp = stalled(&site, content).await;
+        for piece in 0..10 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let word = format!("piece{piece}");
+            let sent = tcp.write_all(format!("6\r\n{word}\r\n").as_bytes()).await;
+            if sent.is_err() || !hears(&mut tcp, &word).await {
+                return false;
+            }
+        }
+        true
+    };
+    assert!(!goes_on("text/plain").await);
+    assert!(goes_on("application/grpc").await);
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_has_lasted_is_asked_to_end() {
+    let (site, _pod) = site(|config| config.timeouts.client_age = Duration::from_millis(1)).await;
+    let got = once(site.door(), get("/slow?100")).await.unwrap();
+    assert_eq!((got.status.as_u16(), got.headers["connection"].as_bytes()), (200, &b"close"[..]));
+    let mut client = http2(&site).await;
+    let slow = Request::get("http://m/slow?3000").body(Full::default()).unwrap();
+    assert_eq!(client.send_request(slow).await.unwrap().status(), 200, "what is under way is answered");
+    until("the client was sent away", || client.is_closed()).await;
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn a_client_that_reads_nothing_is_cut() {
     let (site, _pod) = site(|config| config.timeouts.unread = Duration::from_millis(500)).await;
     let in_flight = || site.proxy().view().services[0].clusters[0].in_flight;

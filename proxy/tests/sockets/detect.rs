@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use strait_identity::{Alpn, Identity};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -41,6 +46,29 @@ async fn http_is_routed_and_the_rest_relayed() {
         passes(&mut server, &mut client, b"answer").await;
     }
     site.stop().await;
+}
+
+/// Who begins with HTTP/2 knows that the pods speak it.
+#[tokio::test]
+async fn pods_are_spoken_to_as_their_client_speaks() {
+    let mut pair = Pair::new(1, None).await;
+    pair.east_pods.clear();
+    for home in [true, false] {
+        pair.west_pods.clear();
+        let pod = Pod::start_h2c(if home { pair.west.pod(0) } else { pair.east.pod(0) }, "h2c").await;
+        let (mut sender, conn) = {
+            let tcp = TcpStream::connect(pair.west.door()).await.unwrap();
+            http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.unwrap()
+        };
+        tokio::spawn(conn);
+        let request = Request::get("http://m/").body(Full::<Bytes>::default()).unwrap();
+        let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+        let from = if home { "us-west" } else { "us-east" };
+        assert_eq!((head.status.as_u16(), head.headers["x-strait-served-by"].to_str().unwrap()), (200, from));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "h2c");
+        drop(pod);
+    }
+    pair.stop().await;
 }
 
 #[tokio::test]

@@ -107,6 +107,32 @@ async fn many_calls_share_few_connections() {
 }
 
 #[tokio::test]
+async fn clients_that_read_nothing_hold_up_nobody() {
+    let mut site = Site::new("us-west");
+    site.export();
+    site.slice(1);
+    site.import("");
+    let _pod = Pod::start_h2c(site.pod(0), "pod-0").await;
+    site.start_with(|config| config.workers = std::num::NonZeroUsize::new(1)).await;
+    let mut unread = Vec::new();
+    for _ in 0..20 {
+        let tcp = TcpStream::connect(site.door()).await.unwrap();
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let (mut sender, conn) = builder.initial_stream_window_size(1_000).handshake(TokioIo::new(tcp)).await.unwrap();
+        tokio::spawn(conn);
+        let request = Request::post("http://m/bytes?3000000").header("content-type", "application/grpc");
+        let answer = sender.send_request(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        unread.push((answer, sender));
+    }
+    for _ in 0..20 {
+        let (body, ..) = tokio::time::timeout(LIMIT, call(site.door())).await.expect("it has a window of its own");
+        assert_eq!(body, "question pod-0");
+    }
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn across_clusters() {
     let mut pair = Pair::new(1, None).await;
     pair.west_pods.clear();

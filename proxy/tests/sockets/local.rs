@@ -314,16 +314,18 @@ async fn trickling_heads_are_cut_and_idle_connections_are_not() {
     let mut site = Site::new("us-west");
     site.export();
     site.slice(1);
-    site.import("");
+    site.import("http");
     let _pod = Pod::start(site.pod(0), "pod-0").await;
     site.start_with(|config| config.timeouts.head = Duration::from_secs(1)).await;
     let mut idle = Kept::open(site.door()).await.unwrap();
     idle.send(get("/")).await.unwrap();
+    let mut kept_for_later = Kept::open(site.door()).await.unwrap();
     let mut slow = TcpStream::connect(site.door()).await.unwrap();
     slow.write_all(b"GET / HTTP/1.1\r\nho").await.unwrap();
     let cut = tokio::time::timeout(Duration::from_secs(20), slow.read(&mut [0; 64])).await.unwrap();
     assert!(matches!(cut, Ok(0) | Err(_)), "{cut:?}");
     assert_eq!(idle.send(get("/")).await.unwrap().status, 200);
+    assert_eq!(kept_for_later.send(get("/")).await.unwrap().status, 200);
     site.stop().await;
 }
 

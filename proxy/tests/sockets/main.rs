@@ -13,6 +13,7 @@ mod grpc;
 mod half_closed;
 mod hedging;
 mod hints;
+mod kept;
 mod local;
 mod pair;
 mod plain;

@@ -3,12 +3,18 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use strait_proxy::ProxyConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::pair::Pair;
 use crate::plain::{LIMIT, fill, head, listen, swallow};
+use crate::pod::Pod;
 use crate::site::Site;
 
 /// A door with a bare pod behind it in the same cluster, and one whose pod is in the other cluster.
@@ -104,6 +110,32 @@ async fn a_large_body_waits_for_a_pod_that_reads_slowly() {
         assert!(head(&mut client).await.starts_with("http/1.1 204 "));
     }
     both.stop().await;
+}
+
+#[tokio::test]
+async fn an_http2_upload_that_a_pod_does_not_read_holds_up_no_other() {
+    let mut site = Site::new("us-west");
+    site.export();
+    site.slice(1);
+    site.import("http");
+    let _pod = Pod::start(site.pod(0), "pod-0").await;
+    site.start().await;
+    let tcp = TcpStream::connect(site.door()).await.unwrap();
+    let (mut sender, conn) = http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.unwrap();
+    tokio::spawn(conn);
+    let post = |path: &str, bytes: usize| {
+        Request::post(format!("http://m{path}")).body(Full::<Bytes>::from(vec![b'x'; bytes])).unwrap()
+    };
+    let unread = tokio::spawn(sender.send_request(post("/slow?60000", LARGE)));
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let echo = async { sender.send_request(post("/echo", 200_000)).await.unwrap().into_body().collect().await };
+        let echoed = tokio::time::timeout(LIMIT, echo).await.expect("it has a window of its own").unwrap();
+        assert_eq!(echoed.to_bytes().len(), 200_000);
+    }
+    assert!(!unread.is_finished());
+    unread.abort();
+    site.stop().await;
 }
 
 /// The time for an answer begins when the last of the request was sent.

@@ -1,0 +1,95 @@
+//! Kept connections that their pod ends under a request: what is sent again, and what is not.
+
+use std::time::Duration;
+
+use strait_catalog::PolicyRecord;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::client::{Got, Kept, get};
+use crate::gateway::{GOOD, ask_for, gateway};
+use crate::plain::{LIMIT, head, listen};
+use crate::site::Site;
+
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+async fn under(policy: PolicyRecord) -> (Site, TcpListener) {
+    let mut site = Site::new("us-west");
+    site.export();
+    site.slice(1);
+    site.import("http");
+    site.policy(policy);
+    let pod = listen(site.pod(0)).await;
+    site.start().await;
+    (site, pod)
+}
+
+/// The pod's end of the next connection with a request on it.
+async fn asked(pod: &TcpListener) -> TcpStream {
+    let (mut server, _) = tokio::time::timeout(LIMIT, pod.accept()).await.expect("the pod is asked").unwrap();
+    head(&mut server).await;
+    server
+}
+
+/// Whether nobody has connected meanwhile.
+async fn left_alone(pod: &TcpListener) -> bool {
+    tokio::time::timeout(Duration::from_millis(50), pod.accept()).await.is_err()
+}
+
+/// A client's second request, under which the pod ends the connection that the first had left.
+async fn second_of(site: &Site, pod: &TcpListener, again: impl AsyncFnOnce()) -> Got {
+    let mut client = Kept::open(site.door()).await.unwrap();
+    let serve = async {
+        let mut server = asked(pod).await;
+        server.write_all(ANSWER).await.unwrap();
+        head(&mut server).await;
+        drop(server);
+        again().await;
+    };
+    let ask = async {
+        assert_eq!(client.send(get("/first")).await.unwrap().body, "ok");
+        client.send(get("/second")).await.unwrap()
+    };
+    tokio::join!(ask, serve).0
+}
+
+#[tokio::test]
+async fn one_that_ends_under_a_request_is_replaced() {
+    let (site, pod) = under(PolicyRecord::default()).await;
+    let got = second_of(&site, &pod, async || asked(&pod).await.write_all(ANSWER).await.unwrap()).await;
+    assert_eq!((got.status.as_u16(), &*got.body), (200, "ok"));
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_to_be_repeated_is_not() {
+    let once = PolicyRecord { attempts: Some(1), ..PolicyRecord::default() };
+    let never = PolicyRecord { budget_percent: Some(0), ..PolicyRecord::default() };
+    for policy in [once, never] {
+        let (site, pod) = under(policy).await;
+        let got = second_of(&site, &pod, async || ()).await;
+        assert_eq!((got.status.as_u16(), got.headers["x-strait-error"].as_bytes()), (502, &b"broken"[..]));
+        assert!(left_alone(&pod).await);
+        site.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_shows_one_pod_what_was_or_may_not_be_repeated() {
+    let (west, east, pod) = gateway().await;
+    drop(pod);
+    let pod = listen(west.pod(0)).await;
+    for (repeated, seen) in [(None, 2), (Some("0"), 1), (Some("1"), 1)] {
+        let fields: Vec<_> = GOOD.into_iter().chain(repeated.map(|value| ("x-strait-repeated", value))).collect();
+        let serve = async {
+            for _ in 0..seen {
+                drop(asked(&pod).await);
+            }
+        };
+        let (got, ()) = tokio::join!(ask_for("/", &west, &east.identity, &fields), serve);
+        let got = got.unwrap();
+        assert_eq!((got.status.as_u16(), got.headers["x-strait-reached"].as_bytes()), (502, &b"1"[..]), "{repeated:?}");
+        assert!(left_alone(&pod).await, "{repeated:?}");
+    }
+    west.stop().await;
+}
