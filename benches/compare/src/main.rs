@@ -2,16 +2,15 @@
 //! beside hyper alone, in one run.
 //!
 //! Two instruments that are never mixed. **CPU time a request**: a closed loop as fast as it goes, the proxy on CPU 0, the
-//! client and the pod on CPU 1, and the proxy's own time from the scheduler's count. **Added latency**: an open loop at a
-//! rate below what the slowest peer can do, minus the same without a proxy in the same round. Rounds are interleaved: every
-//! peer once, then every peer again, so that a noisy neighbour hits all of them. A ratio is made within its round; ranges that
+//! client and the pod on CPU 1, and the proxy's own time from the scheduler's count. **Latency**: an open loop at a
+//! rate below what the slowest peer can do, told as it is and beside the floor's of the same round. Rounds are interleaved:
+//! every peer once, then every peer again, so that a noisy neighbour hits all of them. A ratio is made within its round; ranges that
 //! overlap are no claim. Every answer is checked.
 //!
 //! ```text
 //!  client (CPU 1) ─▶ peer (CPU 0) [─▶ second peer (CPU 0)] ─▶ pod (CPU 1)
 //! ```
 
-mod added;
 mod certificates;
 mod client;
 mod family;
@@ -19,6 +18,7 @@ mod floor;
 mod frames;
 mod hyper_floor;
 mod idle;
+mod latency;
 mod load;
 mod machine;
 mod peers;
@@ -40,7 +40,7 @@ use clap::{Parser, Subcommand};
 use crate::load::Protocol;
 
 #[derive(Parser)]
-#[command(about = "CPU per request, added latency and memory of Strait beside other proxies, in one interleaved run")]
+#[command(about = "CPU per request, latency and memory of Strait beside other proxies, in one interleaved run")]
 struct Arguments {
     #[command(subcommand)]
     part: Option<Part>,

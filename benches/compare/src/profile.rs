@@ -99,7 +99,7 @@ mod tests {
     fn table(rows: &[(&'static str, f64)]) -> Table {
         let row = |(name, micros): &(&'static str, f64)| Row { name, micros: vec![*micros], ..Row::default() };
         let load = Load { speech: Speech::H1, body: 128, connections: 1, streams: 1 };
-        Table { protocol: Protocol::H1, load, rows: rows.iter().map(row).collect(), added: Vec::new() }
+        Table { protocol: Protocol::H1, load, rows: rows.iter().map(row).collect(), latency: Vec::new() }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::load::Protocol;
 use crate::rounds::{Findings, Row, Table};
-use crate::{added, idle, machine};
+use crate::{idle, latency, machine};
 
 /// A floor that moves more than this between rounds tells of a noisy neighbour.
 const DRIFT: f64 = 0.10;
@@ -67,7 +67,7 @@ fn table(out: &mut String, table: &Table) -> Result<()> {
             writeln!(out, "{}: {trouble}", row.name)?;
         }
     }
-    table.added.iter().try_for_each(|found| latency(out, found))
+    table.latency.iter().try_for_each(|found| quantiles(out, found))
 }
 
 fn line(row: &Row) -> String {
@@ -84,20 +84,17 @@ fn line(row: &Row) -> String {
     format!("| {} | {:.1} ({:.1}–{:.1}) | {ratio} | {least}{:.0} |", row.name, micros.1, micros.0, micros.2, rate.1)
 }
 
-fn latency(out: &mut String, table: &added::Table) -> Result<()> {
-    let (p50, p99) = (median(&table.direct.p50), median(&table.direct.p99));
-    writeln!(
-        out,
-        "\nOpen loop at {:.0} requests/s ({} % of the slowest); without a proxy p50 {p50:.0} µs, p99 {p99:.0} µs.\n",
-        table.rate, table.share
-    )?;
-    writeln!(out, "| Proxy | p50 added, µs | p99 added, µs |\n|---|---|---|")?;
+fn quantiles(out: &mut String, table: &latency::Table) -> Result<()> {
+    writeln!(out, "\nLatency, open loop at {:.0} requests/s ({} % of the slowest), µs:\n", table.rate, table.share)?;
+    writeln!(out, "| Proxy | p50 | p99 | p50 − floor's | p99 − floor's |\n|---|---|---|---|---|")?;
     for row in &table.rows {
         let cell = |values: &[f64]| match spread(values) {
             _ if values.is_empty() => "–".to_owned(),
             (least, middle, most) => format!("{middle:.0} ({least:.0}–{most:.0})"),
         };
-        writeln!(out, "| {} | {} | {} |", row.name, cell(&row.added.p50), cell(&row.added.p99))?;
+        let (through, added) = (&row.through, &row.added);
+        let cells = [&through.p50, &through.p99, &added.p50, &added.p99].map(|values| cell(values));
+        writeln!(out, "| {} | {} |", row.name, cells.join(" | "))?;
     }
     for row in &table.rows {
         if let Some(trouble) = &row.trouble {
@@ -166,7 +163,7 @@ mod tests {
         let rows = vec![row("floor", &[10.0, 12.0, 11.0], None), row("envoy", &[], Some("status line \"503\""))];
         let load = Load { speech: Speech::H2, body: 128, connections: 4, streams: 8 };
         let mut out = String::new();
-        table(&mut out, &Table { protocol: Protocol::H2c, load, rows, added: Vec::new() }).unwrap();
+        table(&mut out, &Table { protocol: Protocol::H2c, load, rows, latency: Vec::new() }).unwrap();
         for wanted in [
             "128 bytes, 4 connections × 8 streams",
             "| floor | 11.0 (10.0–12.0) | 1.00 (1.00–1.00) | ≥ 1000 |",

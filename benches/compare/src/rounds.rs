@@ -10,7 +10,7 @@ use crate::client::{Client, Pace};
 use crate::load::{Load, Protocol, Speech};
 use crate::peers::{self, Peer};
 use crate::process::{Process, free};
-use crate::{Run, added, family, idle, machine, profile};
+use crate::{Run, family, idle, latency, machine, profile};
 
 /// Above this share of CPU 1 the client and the pod are the limit, and a rate says nothing about the proxy.
 const FULL: f64 = 0.9;
@@ -40,7 +40,7 @@ pub struct Table {
     /// In the order of measurement; the floor first.
     pub rows: Vec<Row>,
     /// Latency at some rates.
-    pub added: Vec<added::Table>,
+    pub latency: Vec<latency::Table>,
 }
 
 /// One peer, one entry for each round.
@@ -149,8 +149,8 @@ fn table(run: &Run, pods: &Pods, peers: &[Peer], protocol: Protocol, load: Load)
             }
         }
     }
-    let added = added::measure(run, pods, peers, load, &rows)?;
-    Ok(Table { protocol, load, rows, added })
+    let latency = latency::measure(run, peers, load, &rows)?;
+    Ok(Table { protocol, load, rows, latency })
 }
 
 /// What one measurement found.

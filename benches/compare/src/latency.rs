@@ -1,4 +1,7 @@
-//! Added latency: an open loop through each peer, minus the same without a proxy in the same round.
+//! Latency: an open loop through each peer, and how it differs from the floor's in the same round.
+//!
+//! Not from the same without a proxy: client and pod share a CPU, and without a proxy between them on the other one each waits for
+//! the other's turn, so that every proxy would seem to take latency away.
 
 use std::time::Duration;
 
@@ -9,7 +12,7 @@ use crate::client::{Client, Outcome, Pace};
 use crate::load::Load;
 use crate::peers::Peer;
 use crate::report::median;
-use crate::rounds::{self, Pods};
+use crate::rounds;
 
 /// Latency at one rate.
 #[derive(Debug)]
@@ -18,18 +21,18 @@ pub struct Table {
     pub share: u32,
     /// Requests per second.
     pub rate: f64,
-    /// p50 and p99 without a proxy, in microseconds, one entry for each round.
-    pub direct: Quantiles,
-    /// What each peer adds to it.
+    /// What was seen through each peer.
     pub rows: Vec<Row>,
 }
 
-/// What one peer adds.
-#[derive(Debug)]
+/// What was seen through one peer.
+#[derive(Debug, Default)]
 pub struct Row {
     /// Its name.
     pub name: &'static str,
-    /// The difference to the same quantile without a proxy.
+    /// Of all requests.
+    pub through: Quantiles,
+    /// The same minus the floor's.
     pub added: Quantiles,
     /// Why it has no figures, or no more of them.
     pub trouble: Option<String>,
@@ -45,35 +48,40 @@ pub struct Quantiles {
 }
 
 /// Measures at every rate that was asked for, if that load is one whose latency was asked for.
-pub fn measure(run: &Run, pods: &Pods, peers: &[Peer], load: Load, rows: &[rounds::Row]) -> Result<Vec<Table>> {
+pub fn measure(run: &Run, peers: &[Peer], load: Load, rows: &[rounds::Row]) -> Result<Vec<Table>> {
     let wanted = run.latency_bodies.contains(&load.body) && run.latency_connections.contains(&load.connections);
     let slowest = rows.iter().filter(|r| r.trouble.is_none()).map(|r| median(&r.rates)).fold(f64::INFINITY, f64::min);
     if !wanted || !slowest.is_finite() {
         return Ok(Vec::new());
     }
     let shares = run.shares.iter().filter(|s| **s > 0);
-    shares.map(|&share| table(run, pods, peers, load, share, slowest * f64::from(share) / 100.0)).collect()
+    shares.map(|&share| table(run, peers, load, share, slowest * f64::from(share) / 100.0)).collect()
 }
 
-fn table(run: &Run, pods: &Pods, peers: &[Peer], load: Load, share: u32, rate: f64) -> Result<Table> {
+fn table(run: &Run, peers: &[Peer], load: Load, share: u32, rate: f64) -> Result<Table> {
     eprintln!("  latency at {rate:.0} requests a second");
-    let mut direct = Quantiles::default();
-    let row = |p: &Peer| Row { name: p.name, added: Quantiles::default(), trouble: None };
+    let row = |p: &Peer| Row { name: p.name, ..Row::default() };
     let mut rows: Vec<Row> = peers.iter().map(row).collect();
     for _ in 0..run.rounds {
-        let without = ask(run, pods.at, load, rate)?;
-        direct.add(&without, None);
+        let mut floor = None;
         for (row, peer) in rows.iter_mut().zip(peers) {
             if row.trouble.is_some() {
                 continue;
             }
             match ask(run, peer.at, load, rate) {
-                Ok(through) => row.added.add(&through, Some(&without)),
+                Ok(through) => {
+                    row.through.add(&through, None);
+                    if peer.name == "floor" {
+                        floor = Some(through);
+                    } else if let Some(floor) = &floor {
+                        row.added.add(&through, Some(floor));
+                    }
+                }
                 Err(error) => row.trouble = Some(format!("{error:#}")),
             }
         }
     }
-    Ok(Table { share, rate, direct, rows })
+    Ok(Table { share, rate, rows })
 }
 
 fn ask(run: &Run, at: std::net::SocketAddr, load: Load, rate: f64) -> Result<Outcome> {
