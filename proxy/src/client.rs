@@ -173,7 +173,8 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientI
     let limits = &worker.shared.limits;
     let service = {
         let (worker, door, visit) = (worker.clone(), door.clone(), visit.clone());
-        service_fn(move |request| answer(worker.clone(), door.clone(), visit.clone(), request))
+        // In a box, since hyper and the runtime move it into a task of its own, and it is some KiB.
+        service_fn(move |request| Box::pin(answer(worker.clone(), door.clone(), visit.clone(), request)))
     };
     visit.clock.went_idle(Instant::now());
     let io = Priced::new(io.without_clock(), floods::CLIENT, worker.metrics.floods.clone());
@@ -212,15 +213,14 @@ fn tell_of_stranger(worker: &Worker, door: &Door, trace: &Trace, error: &dyn Dis
     }
 }
 
-/// The answer to one request, which counts as under way from here on: hyper reads on before it asks for the answer. In
-/// a box, since hyper and the runtime move it more than once, and it is some KiB.
+/// The answer to one request, which counts as under way from here on: hyper reads on before it asks for the answer.
 fn answer(
     worker: Rc<Worker>,
     door: Rc<Door>,
     visit: Rc<Visit>,
     request: http::Request<hyper::body::Incoming>,
-) -> Pin<Box<impl Future<Output = Result<http::Response<crate::serve::Answer>, Infallible>>>> {
+) -> impl Future<Output = Result<http::Response<crate::serve::Answer>, Infallible>> {
     let began = Instant::now();
     let busy = visit.busy(began);
-    Box::pin(async move { Ok(serve(&worker, &door, &visit, request, (began, busy)).await) })
+    async move { Ok(serve(&worker, &door, &visit, request, (began, busy)).await) }
 }
