@@ -16,6 +16,7 @@ pub(crate) use error::BodyError;
 pub(crate) use hold::{Hold, Released};
 pub(crate) use inflow::{Inflow, Movement, Patience};
 
+use crate::hygiene::clean_trailers;
 use crate::tunnel::Flow;
 
 /// A request's body on its way to a pod or a gateway.
@@ -135,7 +136,7 @@ impl<F: Finish> ResponseBody<F> {
 
 impl<F: Finish> Passed<F> {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = match self.first.take() {
+        let mut frame = match self.first.take() {
             None => match Pin::new(&mut self.rest).poll_frame(cx) {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
@@ -146,10 +147,13 @@ impl<F: Finish> Passed<F> {
             first => first,
         };
         if let Some(finish) = self.finish.as_mut() {
-            match &frame {
+            match &mut frame {
                 Some(Ok(frame)) => {
                     finish.gave(frame.data_ref().map_or(0, Bytes::len));
-                    frame.trailers_ref().into_iter().for_each(|t| finish.trailers(t));
+                    if let Some(trailers) = frame.trailers_mut() {
+                        clean_trailers(trailers);
+                        finish.trailers(trailers);
+                    }
                 }
                 Some(Err(_)) => finish.broke(),
                 None => {}

@@ -11,6 +11,7 @@ use http::{Method, Uri, Version};
 mod names;
 mod response;
 mod trace;
+mod trailers;
 
 pub(crate) use names::{
     DEADLINE, ERROR, HOP, LOAD, PORT, REACHED, REPEATED, SERVED_BY, SERVICE, TUNNEL, TUNNEL_TCP, UPGRADE, VERSION,
@@ -19,6 +20,7 @@ pub(crate) use names::{
 use names::{FORWARDED_PREFIX, KEEP_ALIVE, PROXY_CONNECTION};
 pub(crate) use response::{clean_hints, clean_response};
 pub(crate) use trace::{Pseudonym, Trace};
+pub(crate) use trailers::clean_trailers;
 
 /// Why a request is refused before any pod is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::BodyError;
 use crate::client::LastOfRequest;
+use crate::hygiene::clean_trailers;
 
 /// How long something may not move. The time runs only while it is waited for, and costs a timer only then.
 #[derive(Debug)]
@@ -109,7 +110,12 @@ impl Body for Inflow {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        let mut polled = Pin::new(&mut this.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &mut polled
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            clean_trailers(trailers);
+        }
         if polled.is_ready() {
             this.movement.0.set(Instant::now());
         }

@@ -6,8 +6,14 @@
 #[path = "../sockets/client.rs"]
 mod client;
 #[allow(dead_code, reason = "as above")]
+#[path = "../sockets/pair.rs"]
+mod pair;
+#[allow(dead_code, reason = "as above")]
 #[path = "../sockets/pod.rs"]
 mod pod;
+#[allow(dead_code, reason = "as above")]
+#[path = "../sockets/relay.rs"]
+mod relay;
 #[allow(dead_code, reason = "as above")]
 #[path = "../sockets/site.rs"]
 mod site;

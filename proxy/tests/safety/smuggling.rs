@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::frames::{self, DATA, END_STREAM, GOAWAY, RST_STREAM};
 use crate::go;
+use crate::pair::Pair;
 use crate::site::{Site, until};
 use answers::Heard;
 use log::Log;
@@ -54,6 +55,19 @@ async fn no_desync_with_go() {
     let wrong = wrong(&site, &log).await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     site.stop().await;
+}
+
+#[tokio::test]
+async fn no_desync_with_a_backend_behind_a_gateway() {
+    let mut pair = Pair::speaking("http", 1, None, |config| config.workers = NonZeroUsize::new(1)).await;
+    pair.west_pods.clear();
+    pair.east_pods.clear();
+    let log = Log::default();
+    let strict = Strict::start(pair.east.pod(0), log.clone()).await;
+    let wrong = wrong(&pair.west, &log).await;
+    let violations = strict.violations.lock().unwrap().clone();
+    assert!(wrong.is_empty() && violations.is_empty(), "{}\n{}", wrong.join("\n"), violations.join("\n"));
+    pair.stop().await;
 }
 
 /// One worker, so that all share its connections to the one pod.

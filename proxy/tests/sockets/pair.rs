@@ -37,7 +37,7 @@ impl Pair {
     ) -> Self {
         let (mut west, mut east) = (Site::new("us-west"), Site::new("us-east"));
         for site in [&west, &east] {
-            site.export();
+            site.export_speaking(app_protocol);
             site.slice(pods);
             site.import(app_protocol);
         }

@@ -120,7 +120,13 @@ impl Site {
 
     /// The Service with its export.
     pub fn export(&self) {
-        let port = ServicePort { port: PORT.into(), ..ServicePort::default() };
+        self.export_speaking("");
+    }
+
+    /// The same with a port that says what it speaks.
+    pub fn export_speaking(&self, app_protocol: &str) {
+        let app_protocol = app_protocol.to_owned();
+        let port = ServicePort { port: PORT.into(), app_protocol, ..ServicePort::default() };
         let record = ServiceRecord { ports: vec![port], ..ServiceRecord::default() };
         self.change(Key::of_service(&self.id, Kind::SERVICE, &service()), Value::Service(record));
         self.change(Key::of_service(&self.id, Kind::EXPORT, &service()), Value::Export(ExportRecord::default()));

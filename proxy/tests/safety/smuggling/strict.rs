@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
 use super::log::Log;
@@ -17,7 +17,7 @@ pub struct Strict {
 
 impl Strict {
     pub async fn start(at: SocketAddr, log: Log) -> Self {
-        let listener = TcpListener::bind(at).await.unwrap();
+        let listener = crate::pod::stand(at).await;
         let violations = Arc::new(Mutex::new(Vec::new()));
         let noted = violations.clone();
         let task = tokio::spawn(async move {
