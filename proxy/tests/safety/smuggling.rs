@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 #[tokio::test]
 async fn no_desync_with_a_backend_that_reads_to_the_letter() {
-    let (site, log) = site().await;
+    let (site, log) = site("http").await;
     let strict = Strict::start(site.pod(0), log.clone()).await;
     let wrong = wrong(&site, &log).await;
     let violations = strict.violations.lock().unwrap().clone();
@@ -50,11 +50,13 @@ async fn no_desync_with_a_backend_that_reads_to_the_letter() {
 #[tokio::test]
 async fn no_desync_with_go() {
     let Some(program) = go::witness() else { return };
-    let (site, log) = site().await;
-    let _witness = Witness::start(&program, site.pod(0), log.clone()).await;
-    let wrong = wrong(&site, &log).await;
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    site.stop().await;
+    for speech in ["http", "kubernetes.io/h2c"] {
+        let (site, log) = site(speech).await;
+        let _witness = Witness::start(&program, site.pod(0), log.clone()).await;
+        let wrong = wrong(&site, &log).await;
+        assert!(wrong.is_empty(), "pods speak {speech}: {}", wrong.join("\n"));
+        site.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -71,11 +73,11 @@ async fn no_desync_with_a_backend_behind_a_gateway() {
 }
 
 /// One worker, so that all share its connections to the one pod.
-async fn site() -> (Site, Log) {
+async fn site(speech: &str) -> (Site, Log) {
     let mut site = Site::new("us-west");
     site.export();
     site.slice(1);
-    site.import("http");
+    site.import(speech);
     site.start_with(|config| config.workers = NonZeroUsize::new(1)).await;
     (site, Log::default())
 }

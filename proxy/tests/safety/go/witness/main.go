@@ -1,5 +1,5 @@
 // Witness is a backend on Go's net/http: it says on standard output which requests it read, one line each, and answers
-// each with its line. It parses HTTP/1.1 independently of what the proxy is built on.
+// each with its line. It parses HTTP independently of what the proxy is built on.
 package main
 
 import (
@@ -41,5 +41,10 @@ func main() {
 		w.Header().Set("content-type", "text/plain")
 		fmt.Fprintln(w, line)
 	})
-	log.Fatal(http.Serve(listener, handler))
+	// HTTP/2 by prior knowledge too: how a connection begins tells them apart.
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	server := http.Server{Handler: handler, Protocols: &protocols}
+	log.Fatal(server.Serve(listener))
 }
