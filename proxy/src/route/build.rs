@@ -14,9 +14,10 @@ use strait_catalog::{
 use super::class::Class;
 use super::lease::{Doubts, OnNodes};
 use super::place::Place;
-use super::service::{Address, Candidate, ClusterRoute, ServiceRoute, Targets};
+use super::service::{ClusterRoute, ServiceRoute};
 use super::shares::MAX_CLUSTERS;
 use super::table::{RouteKey, RouteTable};
+use super::targets::{Address, Candidate, Targets};
 use crate::health::{Registry, Target};
 use crate::policy::ServicePolicy;
 
