@@ -202,7 +202,9 @@ impl Service {
             self.latency.step(now_ms, local.place.latencies(), self.steady);
         }
         self.learn(route, now_ms);
-        let mut totals: Vec<Totals> = route.clusters.iter().map(|c| c.targets.refresh(now_ms)).collect();
+        // Gateways are shared by all services, and one good way in is enough: a panic changes the weights of pods only.
+        let refreshed = |c: &ClusterRoute| c.targets.refresh(now_ms, c.local && self.panicked);
+        let mut totals: Vec<Totals> = route.clusters.iter().map(refreshed).collect();
         if let (Some(checking), Some(local), Some(own)) = (checking, route.local(), totals.first_mut())
             && own.due.is_some_and(|at| checking.probation(&local.targets.candidates[at as usize], now_ms))
         {
@@ -214,6 +216,11 @@ impl Service {
         let demand = f64::from(route.in_flight()) / settings.endpoint_in_flight;
         let shares = self.spill.tick(now_ms, &inputs, demand);
 
+        if shares.panic != self.panicked
+            && let Some(local) = route.local()
+        {
+            local.targets.refresh(now_ms, shares.panic);
+        }
         publish(route, &inputs, &totals, &shares, &settings);
         self.limit(route, now_ms);
         self.tell_panic(route, shares.panic);

@@ -112,7 +112,7 @@ impl ServiceRoute {
         self.shares.read()
     }
 
-    /// True when less than half of all capacity is left: ejections for bad answers are then ignored.
+    /// True when less than half of all capacity is left: own pods that are ejected for bad answers are then used as well.
     #[must_use]
     pub fn in_panic(&self) -> bool {
         self.panic.load(Ordering::Relaxed)
@@ -189,7 +189,7 @@ impl ServiceRoute {
     #[must_use]
     pub fn load_report(&self) -> LoadReport {
         let Some(local) = self.local() else { return LoadReport::default() };
-        let capacity = local.targets.candidates.iter().map(Candidate::effective).sum();
+        let (capacity, _) = local.place.capacity();
         LoadReport { ready: local.ready, capacity, in_flight: local.place.in_flight() + self.inbound.in_flight() }
     }
 

@@ -8,6 +8,10 @@ use super::class::Class;
 use crate::balance::AliasTable;
 use crate::health::{Slot, Usable, relative};
 
+/// In a panic, the least part of its weight that a target which can be reached takes: nobody is then drawn more than
+/// twice as often as if nothing were known of any of them.
+const PANIC_LEAST: f64 = 0.5;
+
 /// Where a target is dialled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
@@ -28,7 +32,7 @@ pub struct Candidate {
     pub class: Class,
     /// Its weight, 1 by default.
     pub weight: f32,
-    /// Weight × health as `f32` bits, as of the last tick.
+    /// See [`Candidate::effective`], as `f32` bits.
     effective: AtomicU32,
 }
 
@@ -39,7 +43,8 @@ impl Candidate {
         Self { slot, address, class, weight: 1.0, effective: AtomicU32::new(1.0_f32.to_bits()) }
     }
 
-    /// Weight × health, as of the last tick.
+    /// What it is drawn by: weight × health as of the last tick, and in a panic half of its weight at least while it can
+    /// be reached. Never a measure of capacity.
     #[must_use]
     pub fn effective(&self) -> f32 {
         f32::from_bits(self.effective.load(Ordering::Relaxed))
@@ -93,20 +98,27 @@ impl Targets {
     }
 
     /// Recomputes weights, in place, and the alias table when one of them moved by more than a hundredth.
+    ///
+    /// In a panic those that are ready and answer badly are drawn as well: else the few that are left would be given
+    /// everything and fail in their turn. Those that cannot be reached stay out, and so do those that are not ready: that is
+    /// a pod's own word, which may mean that its answers would be wrong, not only late (it lost an election). Both are tried
+    /// when nothing else is left, and readiness that is in doubt is not the pod's word (`lease.rs`). Totals tell what is
+    /// healthy, panic or not, so that nothing but health ends a panic.
     #[expect(clippy::cast_possible_truncation, reason = "weights; positions below 2^32")]
-    pub(crate) fn refresh(&self, now_ms: u64) -> Totals {
+    pub(crate) fn refresh(&self, now_ms: u64, panic: bool) -> Totals {
         let mut totals = Totals::default();
         let (mut moved, mut probing) = (false, false);
         let (sum, count) = self.reported(now_ms);
         for (at, c) in self.candidates.iter().enumerate() {
             let health = if c.class == Class::Ready { c.slot.health(now_ms) } else { 0.0 };
-            let effective = f64::from(c.weight) * health;
+            let spared = panic && c.class == Class::Ready && c.slot.reachable();
+            let drawn = if spared { health.max(PANIC_LEAST) } else { health };
             // What pods report shifts requests between them and leaves the capacity of them all as it is.
             let relative = if count < 2 { 1.0 } else { relative(c.slot.reported(now_ms), sum, count) };
-            let (old, new) = (c.effective(), effective as f32 * relative);
+            let (old, new) = (c.effective(), c.weight * drawn as f32 * relative);
             moved |= (old - new).abs() > 0.01 || (old > 0.0) != (new > 0.0);
             c.effective.store(new.to_bits(), Ordering::Relaxed);
-            totals.healthy += effective;
+            totals.healthy += f64::from(c.weight) * health;
             totals.best = totals.best.max(health);
             totals.ready += u32::from(c.class == Class::Ready);
             if c.class <= Class::NotReady
