@@ -61,7 +61,7 @@ pub(crate) async fn exchange(
     let (whole, each, allowance) = (policy.request(timeouts), policy.attempt(timeouts), policy.allowance());
     let deadline = request.deadline.at();
     let mut now = request.deadline.began();
-    let mut tried = Attempted::none();
+    let mut tried = Attempted::none_by(request.urgency());
     let mut tally = Tally { sent: sent_before(scope, request.repeated(), allowance.sent), cheap: 0 };
     let mut held_since: Option<Instant> = None;
     let mut waiting_since: Option<Instant> = None;

@@ -18,6 +18,7 @@ use super::settings::Settings;
 use super::spill::{ClusterInput, Shares, Spill};
 use super::status::ReturnStatus;
 use super::usual::Usual;
+use crate::admission::Urgency;
 use crate::health::{ClusterNumber, Registry};
 use crate::route::{
     Builder, ChooseGateways, Class, ClusterRoute, Place, RouteKey, RouteTable, ServiceRoute, TRICKLE, Totals,
@@ -31,7 +32,8 @@ const EVENT_GAP: Duration = Duration::from_millis(10);
 const QUIET_MS: u64 = 1_000;
 /// Between two sweeps of unused slots, in milliseconds.
 const SWEEP_MS: u64 = 60_000;
-/// In a panic, requests beyond this multiple of what the capacity can hold are shed.
+/// In a panic, requests beyond this multiple of what the capacity can hold are shed, the least urgent earlier and the most
+/// urgent later.
 const SHED_FACTOR: f64 = 1.2;
 
 /// Builds routes from snapshots and recomputes shares every 100 ms, on each new snapshot and on each ejection.
@@ -262,7 +264,7 @@ impl Service {
             }
         }
         route.room.store(limit.map_or(u32::MAX, |limit| limit as u32), Ordering::Relaxed);
-        let busy = || route.clusters.iter().any(|c| !c.local && c.place.busy(now_ms));
+        let busy = || route.clusters.iter().any(|c| !c.local && c.place.busy(Urgency::LEAST, now_ms));
         route.pressed.store(limit.is_some() || busy(), Ordering::Relaxed);
     }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::load::LoadReport;
+use crate::admission::Urgency;
 use crate::health::Window;
 
 /// Latency buckets: bucket `i` holds latencies up to `0.5 ms · 1.5^i`, so the last but one ends at 96 s.
@@ -13,7 +14,7 @@ const REPORT_MS: u64 = 5_000;
 /// A poor report that nothing renewed is forgiven over this time, in milliseconds: so the cluster is tried by a few
 /// requests first, whose answers bring the next report.
 const FORGIVE_MS: f32 = 10_000.0;
-/// How long "overloaded" from a gateway has the cluster passed over, in milliseconds.
+/// How long "overloaded" from a gateway has the cluster passed over by requests no more urgent, in milliseconds.
 const BUSY_MS: u64 = 200;
 /// How long "no endpoints" from a gateway takes the cluster's capacity for the service to 0, in milliseconds.
 const EMPTY_MS: u64 = 1_000;
@@ -31,7 +32,8 @@ pub struct Place {
     healthy_part: AtomicU32,
     reported_load: AtomicU32,
     empty_until_ms: AtomicU64,
-    busy_until_ms: AtomicU64,
+    /// For each step of urgency.
+    busy_until_ms: [AtomicU64; Urgency::STEPS],
     /// Clients that left before an answer.
     left: AtomicU64,
     healthy: AtomicU32,
@@ -107,10 +109,9 @@ impl Place {
         self.usual_ms.store(ms.ceil().clamp(1.0, f64::from(u32::MAX)) as u32, Ordering::Relaxed);
     }
 
-    /// True while a gateway's "overloaded" holds.
-    #[must_use]
-    pub fn busy(&self, now_ms: u64) -> bool {
-        now_ms < self.busy_until_ms.load(Ordering::Relaxed)
+    /// True while a gateway's "overloaded" holds for requests as urgent as that.
+    pub(crate) fn busy(&self, urgency: Urgency, now_ms: u64) -> bool {
+        now_ms < self.busy_until_ms[urgency.step()].load(Ordering::Relaxed)
     }
 
     /// Attempts there that the client, or the asking daemon, left before an answer began.
@@ -139,8 +140,12 @@ impl Place {
         self.empty_until_ms.store(now_ms + EMPTY_MS, Ordering::Relaxed);
     }
 
-    pub(crate) fn note_busy(&self, now_ms: u64) {
-        self.busy_until_ms.store(now_ms + BUSY_MS, Ordering::Relaxed);
+    /// A gateway turned a request away that was as urgent as that: what is no more urgent need not ask. What is more urgent
+    /// may find room there.
+    pub(crate) fn note_busy(&self, urgency: Urgency, now_ms: u64) {
+        for until_ms in &self.busy_until_ms[urgency.step()..] {
+            until_ms.store(now_ms + BUSY_MS, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn note_left(&self) {

@@ -12,6 +12,7 @@ use super::place::Place;
 use super::shares::ShareCells;
 use super::table::RouteKey;
 use super::targets::{Candidate, Targets};
+use crate::admission::Urgency;
 use crate::balance::{Ranking, ReturnStatus};
 use crate::health::{ClusterNumber, Link, Usable};
 use crate::policy::ServicePolicy;
@@ -68,11 +69,12 @@ pub struct ServiceRoute {
     pub(crate) panic: AtomicBool,
     /// How far the own cluster is on its way back, for status.
     pub(crate) coming_back: ArcSwapOption<ReturnStatus>,
-    /// Requests that the own endpoints may have in flight for this daemon; `u32::MAX` while they are not overloaded.
+    /// Requests that the own endpoints may have in flight for this daemon when one of the usual urgency comes; `u32::MAX`
+    /// while they are not overloaded.
     pub(crate) room: AtomicU32,
     /// Some cluster is full: picks look for those that are not.
     pub(crate) pressed: AtomicBool,
-    /// Above this many requests in flight the route sheds; `u32::MAX` when it does not.
+    /// Above this many requests in flight the route sheds those of the usual urgency; `u32::MAX` when it does not.
     pub(crate) shed_above: AtomicU32,
 }
 
@@ -130,21 +132,22 @@ impl ServiceRoute {
     }
 
     /// True when a client's request should be answered 503 with `Retry-After` at once: there is a panic and far more is
-    /// in flight than what is left could bear, or every cluster that could serve it is full.
+    /// in flight than what is left could bear, or every cluster that could serve it is full. The less urgent it is, the
+    /// earlier.
     #[must_use]
-    pub fn shed(&self, now_ms: u64) -> bool {
-        self.beyond_panic() || (self.pressed.load(Ordering::Relaxed) && self.all_full(now_ms))
+    pub fn shed(&self, urgency: Urgency, now_ms: u64) -> bool {
+        self.beyond_panic(urgency) || (self.pressed.load(Ordering::Relaxed) && self.all_full(now_ms, urgency))
     }
 
     /// The same for a request that another cluster sends: only the own endpoints count.
     #[must_use]
-    pub fn shed_inbound(&self) -> bool {
-        self.beyond_panic() || self.own_full()
+    pub fn shed_inbound(&self, urgency: Urgency) -> bool {
+        self.beyond_panic(urgency) || self.own_full(urgency)
     }
 
-    fn beyond_panic(&self) -> bool {
+    fn beyond_panic(&self, urgency: Urgency) -> bool {
         let limit = self.shed_above.load(Ordering::Relaxed);
-        limit != u32::MAX && self.in_flight() + self.inbound.in_flight() > limit
+        limit != u32::MAX && self.in_flight() + self.inbound.in_flight() > urgency.most(limit)
     }
 
     /// Requests in flight at the own endpoints, of own clients and of other clusters.
@@ -152,30 +155,31 @@ impl ServiceRoute {
         self.local().map_or(0, |local| local.place.in_flight()) + self.inbound.in_flight()
     }
 
-    /// True when the own endpoints are overloaded and have in flight what they may.
-    pub(crate) fn own_full(&self) -> bool {
+    /// True when the own endpoints are overloaded and have in flight what they may, for a request as urgent as that.
+    pub(crate) fn own_full(&self, urgency: Urgency) -> bool {
         let room = self.room.load(Ordering::Relaxed);
-        room != u32::MAX && self.held() >= room
+        room != u32::MAX && self.held() >= urgency.most(room)
     }
 
-    /// True when a cluster is not to be given more: the own one has what it may, another one's gateway said so. What
+    /// True when a cluster is not to be given more that is as urgent as that: the own one has what it may, another one's gateway said so. What
     /// the own endpoints have no room for goes only where each endpoint has less than half as much in flight: else it
     /// would fill the next cluster as well, and with its own clients' requests on top.
-    pub(crate) fn full(&self, cluster: &ClusterRoute, now_ms: u64) -> bool {
+    pub(crate) fn full(&self, cluster: &ClusterRoute, now_ms: u64, urgency: Urgency) -> bool {
+        let own_full = self.own_full(urgency);
         if cluster.local {
-            return self.own_full();
+            return own_full;
         }
         let each = |held: u32, ready: u32| f64::from(held) / f64::from(ready.max(1));
         let own = || each(self.held(), self.local().map_or(1, |local| local.ready));
         let there = || cluster.place.reported_load(now_ms).map(|held| each(held, cluster.ready));
-        cluster.place.busy(now_ms) || (self.own_full() && there().is_some_and(|there| there > OVERFLOW * own()))
+        cluster.place.busy(urgency, now_ms) || (own_full && there().is_some_and(|there| there > OVERFLOW * own()))
     }
 
     /// True when a cluster is full, and every other cannot serve anyway.
-    pub(crate) fn all_full(&self, now_ms: u64) -> bool {
+    pub(crate) fn all_full(&self, now_ms: u64, urgency: Urgency) -> bool {
         let mut any = false;
         for cluster in self.clusters.iter().filter(|c| c.class == Class::Ready) {
-            let full = self.full(cluster, now_ms);
+            let full = self.full(cluster, now_ms, urgency);
             any |= full;
             let usable = |c: &Candidate| c.class == Class::Ready && c.slot.usable(now_ms) == Usable::Yes;
             if !full && !cluster.place.empty(now_ms) && cluster.targets.candidates.iter().any(usable) {

@@ -26,3 +26,4 @@ mod silent;
 mod site;
 mod streams;
 mod upgrades;
+mod urgency;
