@@ -305,7 +305,7 @@ fn input(cluster: &ClusterRoute, totals: &Totals, settings: &Settings, slow: boo
     }
     let ready = f64::from(cluster.ready);
     let able = cluster.class == Class::Ready && !cluster.place.empty(now_ms);
-    let healthy_part = f64::from(cluster.place.healthy_part(now_ms));
+    let healthy_part = f64::from(cluster.place.healthy_part(cluster.ready, now_ms));
     ClusterInput {
         // One good address is enough: gateways are ways in, not capacity.
         healthy: if able { ready * healthy_part * totals.best } else { 0.0 },

@@ -11,7 +11,7 @@ use crate::health::{Outcome, Slot, Target};
 /// An error that another cluster's gateway made itself (`x-strait-error`): the link is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RelayedError {
-    /// It has no endpoint for the service: its capacity counts as 0 for a second, unless newer knowledge comes.
+    /// It has no endpoint for the service: its capacity counts as 0 for a second.
     NoEndpoints,
     /// Its endpoints have as much under way as they can bear: requests that are no more urgent than this one pass the
     /// cluster over for a moment.
