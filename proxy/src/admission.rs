@@ -1,5 +1,6 @@
-//! Whether a request is taken in: as the requests under way come near their ceiling, the least urgent are turned away
-//! first, so that what is urgent still finds room.
+//! Whether a request is taken in: as the requests under way come near a limit, the least urgent are turned away first, so
+//! that what is urgent still finds room. One limit is this worker's ceiling ([`admits`]), others are what a service's
+//! clusters can bear ([`Urgency::most`]).
 //!
 //! How urgent a request is, its client says in the `priority` field (RFC 9218, `u=0` … `u=7`, 0 the most urgent). It is a
 //! wish among the clients of one cluster, who share this node's proxy; nobody gets past the ceiling itself.
@@ -15,12 +16,24 @@ const SPREAD: u32 = 4;
 
 /// How urgent a request is: 0 (most) … 7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Urgency(u8);
+pub struct Urgency(u8);
+
+impl Default for Urgency {
+    fn default() -> Self {
+        Self::USUAL
+    }
+}
 
 impl Urgency {
     /// RFC 9218 §4.1: what does not say, or not understandably.
-    const USUAL: Self = Self(3);
-    const LEAST: u8 = 7;
+    pub const USUAL: Self = Self(3);
+    /// What may wait longest.
+    pub(crate) const LEAST: Self = Self(7);
+    /// What may not wait.
+    #[cfg(test)]
+    pub(crate) const MOST: Self = Self(0);
+    /// How many steps there are.
+    pub(crate) const STEPS: usize = 8;
 
     /// What the request says.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
@@ -34,12 +47,29 @@ impl Urgency {
         // Parameters may follow and say nothing to us.
         let digits = said.split(';').next().unwrap_or_default().trim_end();
         let value: u8 = digits.parse().ok()?;
-        (value <= Self::LEAST).then_some(Self(value))
+        (value <= Self::LEAST.0).then_some(Self(value))
     }
 
-    /// How many requests may be under way, of `most`, for one as urgent as this to be taken in.
-    fn room(self, most: u64) -> u64 {
-        most - most.saturating_mul(STEP * u64::from(self.0)) / 100
+    /// Its place among the steps, the most urgent first.
+    pub(crate) fn step(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// Percent of a ceiling that it may use.
+    const fn part(self) -> u64 {
+        100 - STEP * self.0 as u64
+    }
+
+    /// How many requests may be under way, of `ceiling`, for one as urgent as this to be taken in.
+    fn room(self, ceiling: u64) -> u64 {
+        ceiling - ceiling.saturating_mul(100 - self.part()) / 100
+    }
+
+    /// The same in proportion where no ceiling is known, but how many may be under way for a request that does not say how
+    /// urgent it is. At least one, if that is.
+    pub(crate) fn most(self, usual: u32) -> u32 {
+        let most = (u64::from(usual) * self.part()).div_ceil(Self::USUAL.part());
+        u32::try_from(most).unwrap_or(u32::MAX)
     }
 }
 
@@ -109,6 +139,20 @@ mod tests {
                 "none is passed over: {under_way}"
             );
         }
+    }
+
+    #[test]
+    fn what_the_usual_may_use_the_urgent_exceed_and_the_least_urgent_leave() {
+        for (usual, most) in [
+            (0, [0; 8]),
+            (1, [2, 2, 2, 1, 1, 1, 1, 1]),
+            (100, [118, 112, 106, 100, 95, 89, 83, 77]),
+            (8_500, [10_000, 9_500, 9_000, 8_500, 8_000, 7_500, 7_000, 6_500]),
+        ] {
+            assert_eq!(std::array::from_fn(|u| Urgency(u8::try_from(u).unwrap()).most(usual)), most, "{usual}");
+        }
+        assert_eq!(Urgency::USUAL.most(u32::MAX - 1), u32::MAX - 1);
+        assert_eq!(Urgency(0).most(u32::MAX - 1), u32::MAX);
     }
 
     #[test]

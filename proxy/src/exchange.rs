@@ -63,7 +63,7 @@ pub(crate) async fn exchange(
     request.allow(allowance);
     let deadline = request.deadline.at();
     let mut now = request.deadline.began();
-    let mut tried = Attempted::none();
+    let mut tried = Attempted::none_by(request.urgency());
     let mut tally = Tally { sent: sent_before(scope, allowance.sent), cheap: 0 };
     let mut held_since: Option<Instant> = None;
     let mut waiting_since: Option<Instant> = None;

@@ -59,6 +59,7 @@ mod socket;
 mod tunnel;
 mod worker;
 
+pub use admission::Urgency;
 pub use balance::{ClusterStatus, EndpointState, EndpointStatus, Hold, ReturnStatus, ServiceStatus};
 pub use board::{Bound, ListenerView, Socket, Use};
 pub use config::{Limits, OnSync, ProxyConfig, Timeouts};

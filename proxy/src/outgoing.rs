@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use crate::admission::Urgency;
 use crate::body::{Hold, Inflow, Movement, Patience, Released, RequestBody};
 use crate::client::{HintSink, LastOfRequest, LeftHttp};
 use crate::config::{Limits, Timeouts};
@@ -155,6 +156,11 @@ impl Outgoing {
     pub(crate) fn later(&self, limit: Duration, end: Instant) -> Option<Instant> {
         let later = self.deadline.within_call(self.movement.as_ref()?.last() + limit);
         (later > end).then_some(later)
+    }
+
+    /// How urgent its client says it is.
+    pub(crate) fn urgency(&self) -> Urgency {
+        Urgency::of(&self.headers)
     }
 
     /// What could be sent again.

@@ -164,7 +164,7 @@ async fn serve_admitted(
     }
 
     let route = door.route(worker).ok_or(Kind::NoEndpoints)?;
-    if route.shed(worker.shared.ms_at(began)) {
+    if route.shed(urgency, worker.shared.ms_at(began)) {
         return Err(Kind::Overloaded);
     }
     let limit = route.policy.request(&worker.shared.timeouts);

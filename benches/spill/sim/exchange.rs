@@ -1,6 +1,7 @@
 //! A request's way through one daemon: attempts one after another, as `exchange.rs` and `retry.rs` of the proxy make
 //! them. A request that crosses clusters has two exchanges: its own daemon's, and the gateway's.
 
+use strait_proxy::Urgency;
 use strait_proxy::balance::{Attempted, TargetRef, pick, pick_local_only};
 use strait_proxy::health::Outcome;
 use strait_proxy::route::{InFlight, RelayedError};
@@ -91,7 +92,8 @@ impl World {
             self.events.plan(self.now_us + self.patience_us, Event::Leave(id));
         }
         let route = self.agents[agent].route();
-        let shed = if asked_by.is_some() { route.shed_inbound() } else { route.shed(self.now_us / 1_000) };
+        let usual = Urgency::USUAL;
+        let shed = if asked_by.is_some() { route.shed_inbound(usual) } else { route.shed(usual, self.now_us / 1_000) };
         if shed {
             self.finish(id, Err(Lost::Overloaded));
         } else {

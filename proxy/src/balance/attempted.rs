@@ -1,6 +1,7 @@
-//! What one request has tried.
+//! What one request has tried, and how urgent it is.
 
 use super::pick::Choice;
+use crate::admission::Urgency;
 use crate::health::ClusterNumber;
 
 /// Attempts that are told apart; later ones are counted only.
@@ -12,13 +13,23 @@ pub struct Attempted {
     slots: [u64; KEPT],
     clusters: [Option<ClusterNumber>; KEPT],
     len: usize,
+    urgency: Urgency,
 }
 
 impl Attempted {
-    /// Nothing tried yet.
+    /// Nothing tried yet, by a request of the usual urgency.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
+    }
+
+    /// Nothing tried yet, by a request as urgent as that.
+    pub(crate) fn none_by(urgency: Urgency) -> Self {
+        Self { urgency, ..Self::default() }
+    }
+
+    pub(super) const fn urgency(&self) -> Urgency {
+        self.urgency
     }
 
     /// Adds a failed attempt.

@@ -18,6 +18,7 @@ use super::settings::Settings;
 use super::spill::{ClusterInput, Shares, Spill};
 use super::status::ReturnStatus;
 use super::usual::Usual;
+use crate::admission::Urgency;
 use crate::health::{ClusterNumber, Registry};
 use crate::route::{
     Builder, ChooseGateways, Class, ClusterRoute, Place, RouteKey, RouteTable, ServiceRoute, TRICKLE, Totals,
@@ -31,7 +32,8 @@ const EVENT_GAP: Duration = Duration::from_millis(10);
 const QUIET_MS: u64 = 1_000;
 /// Between two sweeps of unused slots, in milliseconds.
 const SWEEP_MS: u64 = 60_000;
-/// In a panic, requests beyond this multiple of what the capacity can hold are shed.
+/// In a panic, requests beyond this multiple of what the capacity can hold are shed, the least urgent earlier and the most
+/// urgent later.
 const SHED_FACTOR: f64 = 1.2;
 
 /// Builds routes from snapshots and recomputes shares every 100 ms, on each new snapshot and on each ejection.
@@ -202,7 +204,9 @@ impl Service {
             self.latency.step(now_ms, local.place.latencies(), self.steady);
         }
         self.learn(route, now_ms);
-        let mut totals: Vec<Totals> = route.clusters.iter().map(|c| c.targets.refresh(now_ms)).collect();
+        // Gateways are shared by all services, and one good way in is enough: a panic changes the weights of pods only.
+        let refreshed = |c: &ClusterRoute| c.targets.refresh(now_ms, c.local && self.panicked);
+        let mut totals: Vec<Totals> = route.clusters.iter().map(refreshed).collect();
         if let (Some(checking), Some(local), Some(own)) = (checking, route.local(), totals.first_mut())
             && own.due.is_some_and(|at| checking.probation(&local.targets.candidates[at as usize], now_ms))
         {
@@ -214,6 +218,11 @@ impl Service {
         let demand = f64::from(route.in_flight()) / settings.endpoint_in_flight;
         let shares = self.spill.tick(now_ms, &inputs, demand);
 
+        if shares.panic != self.panicked
+            && let Some(local) = route.local()
+        {
+            local.targets.refresh(now_ms, shares.panic);
+        }
         publish(route, &inputs, &totals, &shares, &settings);
         self.limit(route, now_ms);
         self.tell_panic(route, shares.panic);
@@ -255,7 +264,7 @@ impl Service {
             }
         }
         route.room.store(limit.map_or(u32::MAX, |limit| limit as u32), Ordering::Relaxed);
-        let busy = || route.clusters.iter().any(|c| !c.local && c.place.busy(now_ms));
+        let busy = || route.clusters.iter().any(|c| !c.local && c.place.busy(Urgency::LEAST, now_ms));
         route.pressed.store(limit.is_some() || busy(), Ordering::Relaxed);
     }
 
@@ -296,7 +305,7 @@ fn input(cluster: &ClusterRoute, totals: &Totals, settings: &Settings, slow: boo
     }
     let ready = f64::from(cluster.ready);
     let able = cluster.class == Class::Ready && !cluster.place.empty(now_ms);
-    let healthy_part = f64::from(cluster.place.healthy_part(now_ms));
+    let healthy_part = f64::from(cluster.place.healthy_part(cluster.ready, now_ms));
     ClusterInput {
         // One good address is enough: gateways are ways in, not capacity.
         healthy: if able { ready * healthy_part * totals.best } else { 0.0 },

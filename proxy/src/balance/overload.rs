@@ -40,8 +40,8 @@ const TOO_LOW: f64 = 1.5;
 const FLOOR: f64 = 2.0;
 /// Longest pause after a cut, in milliseconds.
 const LONGEST_PAUSE_MS: f64 = 5_000.0;
-/// The part of the limit at which it counts as reached.
-const REACHED: f64 = 0.8;
+/// The part of the limit at which it counts as reached: the least urgent requests may use 76 % of it.
+const REACHED: f64 = 0.75;
 /// A limit that is not reached for so long is no longer needed, in milliseconds.
 const UNUSED_MS: u64 = 30_000;
 

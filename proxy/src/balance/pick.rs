@@ -8,6 +8,7 @@ use std::time::Duration;
 use strait_catalog::ClusterId;
 
 use super::attempted::Attempted;
+use crate::admission::Urgency;
 use crate::health::{Cause, Link, Slot, State, Usable};
 use crate::route::{Address, Candidate, Class, ClusterRoute, InFlight, Place, ServiceRoute, TRICKLE};
 
@@ -49,6 +50,7 @@ pub struct Choice<'r> {
     pub repeated: bool,
     /// It joins another attempt that is silent.
     pub beside: bool,
+    urgency: Urgency,
     place: &'r Arc<Place>,
     link: &'r Link,
 }
@@ -69,12 +71,12 @@ impl Choice<'_> {
     /// Starts the attempt: counts it in flight until the guard is dropped.
     #[must_use]
     pub fn begin(&self) -> InFlight {
-        InFlight::new(Arc::clone(self.slot), Arc::clone(self.place))
+        InFlight::new(Arc::clone(self.slot), Arc::clone(self.place), self.urgency)
     }
 }
 
 /// Chooses the target of a request's next attempt among all clusters. `None` only when there is no target at all, or
-/// all clusters are full.
+/// all clusters are full for one as urgent.
 ///
 /// A first attempt goes to a cluster by the shares; a second to another target of the same cluster, if it has another
 /// usable one; after two failures in a cluster the next goes elsewhere. A cluster without a usable target is passed
@@ -94,7 +96,7 @@ pub fn pick<'r>(
     }
     let first = pick.first_cluster();
     let found = pick.in_turn(first);
-    if found.is_none() && pick.pressed && route.all_full(now_ms) {
+    if found.is_none() && pick.pressed && route.all_full(now_ms, tried.urgency()) {
         return None;
     }
     found.or_else(|| pick.leaving()).or_else(|| pick.least_suspect(&route.clusters))
@@ -216,7 +218,7 @@ impl<'r> Pick<'r, '_> {
         if cluster.class != Class::Ready || (!cluster.local && cluster.place.empty(self.now_ms)) {
             return None;
         }
-        if self.pressed && self.route.full(cluster, self.now_ms) {
+        if self.pressed && self.route.full(cluster, self.now_ms, self.tried.urgency()) {
             return None;
         }
         let candidates = &cluster.targets.candidates;
@@ -317,6 +319,7 @@ impl<'r> Pick<'r, '_> {
             probation: false,
             repeated: false,
             beside: false,
+            urgency: self.tried.urgency(),
             place: &cluster.place,
             link: &cluster.link,
         }

@@ -12,7 +12,7 @@
 use super::returning::Return;
 use super::settings::{Ranking, Settings};
 use super::spill::{ClusterInput, Side, UNKNOWN_RTT_MS, sane, worse};
-use super::split::{Part, fill};
+use super::split::{Part, fill, ration};
 use crate::health::ClusterNumber;
 use crate::route::MAX_CLUSTERS;
 
@@ -72,9 +72,9 @@ impl Ranks {
         let len = inputs.len();
         self.returns.retain(|(cluster, _)| inputs.iter().any(|i| i.cluster == *cluster));
         let mut places = self.places(ranking, inputs, sides, demand, settings);
-        let able: f64 = sides[..len].iter().map(|s| s.able).sum();
+        let able = || sides[..len].iter().map(|s| s.able);
         let (mut ideal, left) = filled(&places[..len]);
-        ration(&mut ideal, left, sides, able, len);
+        ration(left, able(), &mut ideal);
 
         let mut moving = false;
         for (at, input) in inputs.iter().enumerate() {
@@ -85,11 +85,11 @@ impl Ranks {
             moving |= limit < 1.0 && level > 0.0;
         }
         let (mut share, left) = filled(&places[..len]);
-        ration(&mut share, left, sides, able, len);
+        ration(left, able(), &mut share);
         for (at, input) in inputs.iter().enumerate() {
             self.returning(input.cluster).given(share[at]);
         }
-        Ranked { share, ideal, order: order(&places, sides, len), moving, nobody: able <= 0.0 }
+        Ranked { share, ideal, order: order(&places, sides, len), moving, nobody: able().sum::<f64>() <= 0.0 }
     }
 
     fn places(
@@ -174,15 +174,6 @@ fn filled(places: &[Place]) -> ([f64; MAX_CLUSTERS], f64) {
         left = fill(left, &parts, &mut shares);
     }
     (shares, left)
-}
-
-/// Not enough anywhere: what is left goes to all by what they are able to do.
-fn ration(shares: &mut [f64; MAX_CLUSTERS], left: f64, sides: &[Side; MAX_CLUSTERS], able: f64, len: usize) {
-    if left > 0.0 && able > 0.0 {
-        for (share, side) in shares[..len].iter_mut().zip(sides) {
-            *share += left * side.able / able;
-        }
-    }
 }
 
 /// The order in which clusters stand in for each other: the able ones by tier, then by pull.

@@ -7,7 +7,7 @@
 //! spare_c = w_c · max(0, min(1, φ · ρ_c) · K_c − U_c)      w: staleness, U: load there, K ÷ 2 when unknown
 //! x_c ∝ spare_c · 2^(−rtt_c ÷ 100 ms), each at most 0.8 · spare_c ÷ demand, the excess handed on
 //! ```
-//! When the caps do not hold what is to be spilled, all clusters share by `w_c · min(1, φ · ρ_c) · K_c`.
+//! What the caps do not hold, all clusters share by `w_c · min(1, φ · ρ_c) · K_c`, the own one as well.
 //!
 //! That is mode `LocalFirst`. The other modes ([`Ranking`]) use the same measurements and are in `rank.rs`.
 
@@ -15,7 +15,7 @@ use super::capacity::HighWater;
 use super::failback::Failback;
 use super::rank::Ranks;
 use super::settings::{Ranking, Settings};
-use super::split::{Part, split};
+use super::split::{Part, fill, ration};
 use crate::health::ClusterNumber;
 use crate::route::MAX_CLUSTERS;
 
@@ -253,6 +253,7 @@ impl Spill {
         inputs.iter().zip(sides).all(|(i, s)| s.mark <= sane(i.healthy).max(sane(i.expected)) + 0.01)
     }
 
+    /// The own cluster its share, the others of the rest what their caps hold, and all together what then is left.
     fn place(
         &mut self,
         shares: &mut Shares,
@@ -262,51 +263,30 @@ impl Spill {
         applied: f64,
         demand: f64,
     ) {
-        if shares.len <= 1 {
-            shares.share[0] = 1.0;
+        let (len, target) = (shares.len, shares.target);
+        let able: f64 = sides[..len].iter().map(|s| s.able).sum();
+        if len <= 1 || able <= 0.0 {
+            // Nobody else, or nobody at all. The own cluster first, since its last pods are tried as the least suspect anyway.
+            shares.share[local.unwrap_or_else(|| usize::from(shares.order[0]))] = 1.0;
             return;
         }
         let cap = |spare: f64| if demand > 0.0 { self.settings.cap * spare / demand } else { f64::INFINITY };
-        let remotes: Vec<Part> = (0..inputs.len())
-            .map(|at| Part { pull: sides[at].pull, cap: if Some(at) == local { 0.0 } else { cap(sides[at].spare) } })
-            .collect();
-        if let Some(split) = split(1.0 - applied, &remotes) {
-            shares.share[..split.len()].copy_from_slice(&split);
-            if let Some(at) = local {
-                shares.share[at] = applied;
-            }
-            return;
+        let part = |(side, input): (&Side, &ClusterInput)| Part {
+            pull: side.pull,
+            cap: if input.local { 0.0 } else { cap(side.spare) },
+        };
+        let parts: Vec<Part> = sides.iter().zip(inputs).map(part).collect();
+        let share = &mut shares.share[..len];
+        let left = fill(1.0 - applied, &parts, share);
+        if let Some(at) = local {
+            share[at] = applied;
         }
-        self.ration(shares, inputs, sides, local, applied);
-    }
-
-    /// Not enough anywhere: by what each is able to do. The own cluster gets no less than its share was.
-    fn ration(
-        &mut self,
-        shares: &mut Shares,
-        inputs: &[ClusterInput],
-        sides: &[Side; MAX_CLUSTERS],
-        local: Option<usize>,
-        applied: f64,
-    ) {
-        let able: f64 = sides[..inputs.len()].iter().map(|s| s.able).sum();
-        if able <= 0.0 {
-            // Nobody can. The own cluster first, since its last pods are tried as the least suspect anyway.
-            let at = local.unwrap_or_else(|| usize::from(shares.order[0]));
-            if let Some(share) = shares.share[..inputs.len()].get_mut(at) {
-                *share = 1.0;
-            }
-            return;
+        ration(left, sides[..len].iter().map(|s| s.able), share);
+        if let Some(at) = local {
+            // What others have no room for is no progress that has to be made again, as far as it is the own cluster's part
+            // of what all can do. What is beyond is lent, and what capacity does not allow is no progress.
+            self.failback.forced(share[at].min(sides[at].able / able).min(target));
         }
-        let own = local.map_or(0.0, |at| applied.max(sides[at].able / able));
-        let others: f64 = able - local.map_or(0.0, |at| sides[at].able);
-        let own = if others > 0.0 { own } else { f64::from(u8::from(local.is_some())) };
-        for (at, side) in sides[..inputs.len()].iter().enumerate() {
-            shares.share[at] =
-                if Some(at) == local { own } else { (1.0 - own) * side.able / others.max(f64::MIN_POSITIVE) };
-        }
-        // What capacity does not allow is no progress on the ramp.
-        self.failback.forced(own.min(shares.target));
     }
 }
 

@@ -35,7 +35,7 @@ pub struct EndpointStatus {
     pub address: String,
     /// What it is fit for.
     pub state: EndpointState,
-    /// Weight × health as of the last tick; 1 for a healthy pod.
+    /// What it is drawn by: weight × health as of the last tick, 1 for a healthy pod; half of it at least in a panic.
     pub weight: f32,
     /// Requests in flight, of this daemon.
     pub in_flight: u32,

@@ -6,6 +6,7 @@ mod gossip;
 mod health;
 mod hedging;
 pub(super) mod inputs;
+mod panic;
 mod policies;
 mod pressed;
 mod properties;

@@ -94,7 +94,7 @@ async fn admitted(
     let route = worker.with_routes(|table| table.get(&key).cloned()).ok_or_else(|| refuse(Kind::NoEndpoints))?;
     *report = Some(route.clone());
     let urgency = Urgency::of(&head.headers);
-    if !admits(worker.budget.requests(), worker.shared.limits.requests, urgency) || route.shed_inbound() {
+    if !admits(worker.budget.requests(), worker.shared.limits.requests, urgency) || route.shed_inbound(urgency) {
         return Err(refuse(Kind::Overloaded));
     }
     if head.headers.contains_key(TUNNEL) {

@@ -14,9 +14,10 @@ use strait_catalog::{
 use super::class::Class;
 use super::lease::{Doubts, OnNodes};
 use super::place::Place;
-use super::service::{Address, Candidate, ClusterRoute, ServiceRoute, Targets};
+use super::service::{ClusterRoute, ServiceRoute};
 use super::shares::MAX_CLUSTERS;
 use super::table::{RouteKey, RouteTable};
+use super::targets::{Address, Candidate, Targets};
 use crate::health::{Registry, Target};
 use crate::policy::ServicePolicy;
 
@@ -199,7 +200,7 @@ impl Builder {
             let route = Arc::new(self.route(snapshot, view, route_key.clone(), old.as_deref(), now_ms));
             if let Some(old) = &old {
                 note_gone(old, Some(&route), now_ms);
-                void_reports(&route, before.as_ref().map(|b| &*b.view), view);
+                note_recounts(old, &route);
             }
             self.table.routes.insert(route_key, route.clone());
             changes.made.push(route);
@@ -340,11 +341,12 @@ fn note_gone(old: &ServiceRoute, new: Option<&ServiceRoute>, now_ms: u64) {
     }
 }
 
-/// Where another cluster's side changed, what its gateways reported before is void.
-fn void_reports(route: &ServiceRoute, before: Option<&ServiceView>, now: &ServiceView) {
-    for cluster in route.clusters.iter().filter(|c| !c.local) {
-        if before.and_then(|b| b.backends.get(&cluster.id)) != now.backends.get(&cluster.id) {
-            cluster.place.forget_reports();
+/// What another cluster's gateways reported is about the endpoints that were known of then.
+fn note_recounts(old: &ServiceRoute, new: &ServiceRoute) {
+    for cluster in new.clusters.iter().filter(|c| !c.local) {
+        let before = old.clusters.iter().find(|c| c.id == cluster.id).map_or(cluster.ready, |c| c.ready);
+        if before != cluster.ready {
+            cluster.place.note_recount(before);
         }
     }
 }

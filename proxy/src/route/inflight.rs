@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use super::load::LoadReport;
 use super::place::Place;
+use crate::admission::Urgency;
 use crate::health::{Outcome, Slot, Target};
 
 /// An error that another cluster's gateway made itself (`x-strait-error`): the link is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RelayedError {
-    /// It has no endpoint for the service: its capacity counts as 0 for a second, unless newer knowledge comes.
+    /// It has no endpoint for the service: its capacity counts as 0 for a second.
     NoEndpoints,
-    /// Its endpoints have as much under way as they can bear: the cluster is passed over for a moment.
+    /// Its endpoints have as much under way as they can bear: requests that are no more urgent than this one pass the
+    /// cluster over for a moment.
     Overloaded,
     /// It could not get an answer from its endpoints.
     Failed,
@@ -23,6 +25,7 @@ pub enum RelayedError {
 pub struct InFlight {
     slot: Arc<Slot>,
     place: Arc<Place>,
+    urgency: Urgency,
     owed: Option<Owed>,
 }
 
@@ -35,10 +38,10 @@ struct Owed {
 }
 
 impl InFlight {
-    pub(crate) fn new(slot: Arc<Slot>, place: Arc<Place>) -> Self {
+    pub(crate) fn new(slot: Arc<Slot>, place: Arc<Place>, urgency: Urgency) -> Self {
         slot.enter();
         place.enter();
-        Self { slot, place, owed: None }
+        Self { slot, place, urgency, owed: None }
     }
 
     /// The target's slot.
@@ -118,7 +121,7 @@ impl InFlight {
     pub fn relayed(&self, error: RelayedError, latency: Duration, now_ms: u64) {
         self.slot.record(Outcome::Success { latency }, now_ms);
         if error == RelayedError::Overloaded {
-            return self.place.note_busy(now_ms);
+            return self.place.note_busy(self.urgency, now_ms);
         }
         self.place.note(false, latency, now_ms);
         if error == RelayedError::NoEndpoints {

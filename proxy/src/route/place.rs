@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::load::LoadReport;
+use crate::admission::Urgency;
 use crate::health::Window;
 
 /// Latency buckets: bucket `i` holds latencies up to `0.5 ms · 1.5^i`, so the last but one ends at 96 s.
@@ -13,7 +14,7 @@ const REPORT_MS: u64 = 5_000;
 /// A poor report that nothing renewed is forgiven over this time, in milliseconds: so the cluster is tried by a few
 /// requests first, whose answers bring the next report.
 const FORGIVE_MS: f32 = 10_000.0;
-/// How long "overloaded" from a gateway has the cluster passed over, in milliseconds.
+/// How long "overloaded" from a gateway has the cluster passed over by requests no more urgent, in milliseconds.
 const BUSY_MS: u64 = 200;
 /// How long "no endpoints" from a gateway takes the cluster's capacity for the service to 0, in milliseconds.
 const EMPTY_MS: u64 = 1_000;
@@ -28,10 +29,14 @@ pub struct Place {
     latency: [AtomicU32; BUCKETS],
     /// When the newest report came, in milliseconds plus one; 0 means never.
     reported_ms: AtomicU64,
+    /// `f32` bits.
     healthy_part: AtomicU32,
+    /// Of how many endpoints that is the part; 0 for as many as are known of.
+    counted: AtomicU32,
     reported_load: AtomicU32,
     empty_until_ms: AtomicU64,
-    busy_until_ms: AtomicU64,
+    /// For each step of urgency.
+    busy_until_ms: [AtomicU64; Urgency::STEPS],
     /// Clients that left before an answer.
     left: AtomicU64,
     healthy: AtomicU32,
@@ -78,12 +83,17 @@ impl Place {
         now_ms < self.empty_until_ms.load(Ordering::Relaxed)
     }
 
-    /// The healthy part of ready endpoints, 0–1, by the newest report; 1 when there is none or it is long ago.
+    /// The healthy part of `ready` endpoints, as many as are known of, 0–1, by the newest report; 1 when there is none or it
+    /// is long ago.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
-    pub fn healthy_part(&self, now_ms: u64) -> f32 {
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds, endpoints")]
+    pub fn healthy_part(&self, ready: u32, now_ms: u64) -> f32 {
         let Some(age) = self.report_age(now_ms) else { return 1.0 };
-        let part = f32::from_bits(self.healthy_part.load(Ordering::Relaxed));
+        let reported = f32::from_bits(self.healthy_part.load(Ordering::Relaxed));
+        let part = match self.counted.load(Ordering::Relaxed) {
+            0 => reported,
+            counted => (reported * counted as f32 / ready.max(1) as f32).min(1.0),
+        };
         (part + age.saturating_sub(REPORT_MS) as f32 / FORGIVE_MS).min(1.0)
     }
 
@@ -107,10 +117,9 @@ impl Place {
         self.usual_ms.store(ms.ceil().clamp(1.0, f64::from(u32::MAX)) as u32, Ordering::Relaxed);
     }
 
-    /// True while a gateway's "overloaded" holds.
-    #[must_use]
-    pub fn busy(&self, now_ms: u64) -> bool {
-        now_ms < self.busy_until_ms.load(Ordering::Relaxed)
+    /// True while a gateway's "overloaded" holds for requests as urgent as that.
+    pub(crate) fn busy(&self, urgency: Urgency, now_ms: u64) -> bool {
+        now_ms < self.busy_until_ms[urgency.step()].load(Ordering::Relaxed)
     }
 
     /// Attempts there that the client, or the asking daemon, left before an answer began.
@@ -129,7 +138,12 @@ impl Place {
         self.reference.store(reference.to_bits(), Ordering::Relaxed);
     }
 
+    /// A report of no endpoints says nothing of a healthy part: what was said before stays.
     pub(crate) fn note_report(&self, report: LoadReport, now_ms: u64) {
+        if report.ready == 0 {
+            return;
+        }
+        self.counted.store(0, Ordering::Relaxed);
         self.healthy_part.store(report.healthy_part().to_bits(), Ordering::Relaxed);
         self.reported_load.store(report.in_flight, Ordering::Relaxed);
         self.reported_ms.store(now_ms + 1, Ordering::Relaxed);
@@ -139,18 +153,24 @@ impl Place {
         self.empty_until_ms.store(now_ms + EMPTY_MS, Ordering::Relaxed);
     }
 
-    pub(crate) fn note_busy(&self, now_ms: u64) {
-        self.busy_until_ms.store(now_ms + BUSY_MS, Ordering::Relaxed);
+    /// A gateway turned a request away that was as urgent as that: what is no more urgent need not ask. What is more urgent
+    /// may find room there.
+    pub(crate) fn note_busy(&self, urgency: Urgency, now_ms: u64) {
+        for until_ms in &self.busy_until_ms[urgency.step()..] {
+            until_ms.store(now_ms + BUSY_MS, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn note_left(&self) {
         self.left.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Newer knowledge of that cluster's endpoints came: what its gateway said before is void.
-    pub(crate) fn forget_reports(&self) {
-        self.empty_until_ms.store(0, Ordering::Relaxed);
-        self.reported_ms.store(0, Ordering::Relaxed);
+    /// Another number of that cluster's ready endpoints is told than the `before` that were known of. So many healthy ones as
+    /// its gateway reported of those there are at most until it reports again or the report is forgiven: who tells of more
+    /// does not know whether they are any better.
+    pub(crate) fn note_recount(&self, before: u32) {
+        // The first recount since the report counts. A report that comes at this moment is as good as one just before.
+        let _ = self.counted.compare_exchange(0, before, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     pub(crate) fn note(&self, success: bool, latency: Duration, now_ms: u64) {
@@ -203,20 +223,36 @@ mod tests {
     }
 
     #[test]
-    fn no_endpoints_holds_for_a_second_or_until_newer_knowledge() {
+    fn no_endpoints_holds_for_a_second() {
         let place = Place::default();
         assert!(!place.empty(0));
         place.note_empty(5_000);
         assert!(place.empty(5_999) && !place.empty(6_000));
-        place.forget_reports();
-        assert!(!place.empty(5_100));
+    }
+
+    #[test]
+    fn a_recount_leaves_as_many_healthy_as_were_reported_at_most() {
+        let place = Place::default();
+        let healthy = |ready: u32, now| (place.healthy_part(ready, now) * ready as f32 * 100.0).round() / 100.0;
+        place.note_recount(4);
+        assert_eq!(healthy(8, 0), 8.0, "nothing was reported");
+        place.note_report(LoadReport { ready: 4, capacity: 2.0, in_flight: 0 }, 0);
+        for (before, ready, left) in [(4, 8, 2.0), (8, 1, 1.0), (1, 0, 0.0), (0, 16, 2.0)] {
+            place.note_recount(before);
+            assert_eq!(healthy(ready, 100), left, "{before} to {ready}");
+        }
+        assert_eq!((healthy(16, 10_000), healthy(16, 15_000)), (10.0, 16.0), "and is forgiven as any report");
+        place.note_report(LoadReport { ready: 16, capacity: 8.0, in_flight: 0 }, 200);
+        assert_eq!(healthy(16, 200), 8.0, "until the next report");
+        place.note_report(LoadReport { ready: 0, capacity: 0.0, in_flight: 0 }, 300);
+        assert_eq!(healthy(16, 300), 8.0, "of endpoints");
     }
 
     #[test]
     fn reports_age_and_are_forgiven() {
         let place = Place::default();
         place.note_report(LoadReport { ready: 4, capacity: 1.0, in_flight: 9 }, 0);
-        let part = |now| (place.healthy_part(now) * 100.0).round();
+        let part = |now| (place.healthy_part(4, now) * 100.0).round();
         assert_eq!((part(0), part(5_000), place.reported_load(4_999)), (25.0, 25.0, Some(9)));
         assert_eq!((part(7_500), part(12_500), part(60_000)), (50.0, 100.0, 100.0), "forgiven little by little");
         assert_eq!(place.reported_load(5_000), None);

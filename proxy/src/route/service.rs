@@ -1,6 +1,5 @@
 //! The route of one port of one service.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -12,137 +11,14 @@ use super::load::LoadReport;
 use super::place::Place;
 use super::shares::ShareCells;
 use super::table::RouteKey;
-use crate::balance::{AliasTable, Ranking, ReturnStatus};
-use crate::health::{ClusterNumber, Link, Slot, Usable, relative};
+use super::targets::{Candidate, Targets};
+use crate::admission::Urgency;
+use crate::balance::{Ranking, ReturnStatus};
+use crate::health::{ClusterNumber, Link, Usable};
 use crate::policy::ServicePolicy;
 
 /// What overloaded own endpoints have no room for goes to clusters whose endpoints have at most this part as much each.
 const OVERFLOW: f64 = 0.5;
-
-/// Where a target is dialled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// A pod.
-    Pod(SocketAddr),
-    /// A gateway, `host:port`.
-    Gateway(Arc<str>),
-}
-
-/// One target of a route.
-#[derive(Debug)]
-pub struct Candidate {
-    /// Its state, shared with every route and worker.
-    pub slot: Arc<Slot>,
-    /// Where it is dialled.
-    pub address: Address,
-    /// What it may be used for.
-    pub class: Class,
-    /// Its weight, 1 by default.
-    pub weight: f32,
-    /// Weight × health as `f32` bits, as of the last tick.
-    effective: AtomicU32,
-}
-
-impl Candidate {
-    /// A target with its full weight.
-    #[must_use]
-    pub fn new(slot: Arc<Slot>, address: Address, class: Class) -> Self {
-        Self { slot, address, class, weight: 1.0, effective: AtomicU32::new(1.0_f32.to_bits()) }
-    }
-
-    /// Weight × health, as of the last tick.
-    #[must_use]
-    pub fn effective(&self) -> f32 {
-        f32::from_bits(self.effective.load(Ordering::Relaxed))
-    }
-}
-
-/// What one refresh of a set of targets found.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Totals {
-    /// Σ weight × health of those that are ready.
-    pub(crate) healthy: f64,
-    /// Σ weight of those that count as the cluster's capacity.
-    pub(crate) expected: f64,
-    /// Largest health of any: of a set of gateways one good one is enough.
-    pub(crate) best: f64,
-    /// How many are ready by the catalog.
-    pub(crate) ready: u32,
-    /// One that is due for probation, while no other is on probation.
-    pub(crate) due: Option<u32>,
-    /// Something still changes by itself.
-    pub(crate) unsettled: bool,
-}
-
-/// The targets of one cluster, with the alias table to draw from.
-#[derive(Debug)]
-pub struct Targets {
-    /// The targets.
-    pub candidates: Box<[Candidate]>,
-    pub(crate) alias: AliasTable,
-}
-
-impl Targets {
-    /// A set with equal chances until the first refresh.
-    #[must_use]
-    pub fn new(candidates: Vec<Candidate>) -> Self {
-        let alias = AliasTable::uniform(candidates.len());
-        Self { candidates: candidates.into(), alias }
-    }
-
-    /// The best class among them, and how many are ready.
-    pub(super) fn best(&self) -> (Class, u32) {
-        let best = self.candidates.iter().map(|c| c.class).min().unwrap_or(Class::Gone);
-        let ready = self.candidates.iter().filter(|c| c.class == Class::Ready).count();
-        (best, u32::try_from(ready).unwrap_or(u32::MAX))
-    }
-
-    /// The sum and number of the weights that follow from what pods report of their load.
-    fn reported(&self, now_ms: u64) -> (f32, u16) {
-        let weights = self.candidates.iter().filter_map(|c| c.slot.reported(now_ms));
-        weights.fold((0.0, 0), |(sum, count), weight| (sum + weight, count.saturating_add(1)))
-    }
-
-    /// Recomputes weights, in place, and the alias table when one of them moved by more than a hundredth.
-    #[expect(clippy::cast_possible_truncation, reason = "weights; positions below 2^32")]
-    pub(crate) fn refresh(&self, now_ms: u64) -> Totals {
-        let mut totals = Totals::default();
-        let (mut moved, mut probing) = (false, false);
-        let (sum, count) = self.reported(now_ms);
-        for (at, c) in self.candidates.iter().enumerate() {
-            let health = if c.class == Class::Ready { c.slot.health(now_ms) } else { 0.0 };
-            let effective = f64::from(c.weight) * health;
-            // What pods report shifts requests between them and leaves the capacity of them all as it is.
-            let relative = if count < 2 { 1.0 } else { relative(c.slot.reported(now_ms), sum, count) };
-            let (old, new) = (c.effective(), effective as f32 * relative);
-            moved |= (old - new).abs() > 0.01 || (old > 0.0) != (new > 0.0);
-            c.effective.store(new.to_bits(), Ordering::Relaxed);
-            totals.healthy += effective;
-            totals.best = totals.best.max(health);
-            totals.ready += u32::from(c.class == Class::Ready);
-            if c.class <= Class::NotReady
-                && c.class != Class::Leaving
-                && (c.class == Class::Ready || c.slot.readiness().expected())
-            {
-                totals.expected += f64::from(c.weight);
-            }
-            if c.class == Class::Ready && totals.due.is_none() && c.slot.usable(now_ms) == Usable::Probation {
-                totals.due = Some(at as u32);
-            }
-            probing |= c.slot.probing(now_ms);
-            totals.unsettled |= c.slot.unsettled(now_ms);
-        }
-        // One at a time: a crashed node is a black hole, and each probe of it costs some request a connect timeout.
-        if probing {
-            totals.due = None;
-        }
-        if moved {
-            let weights: Vec<f32> = self.candidates.iter().map(Candidate::effective).collect();
-            self.alias.write(&weights);
-        }
-        totals
-    }
-}
 
 /// One cluster of a route.
 #[derive(Debug)]
@@ -193,11 +69,12 @@ pub struct ServiceRoute {
     pub(crate) panic: AtomicBool,
     /// How far the own cluster is on its way back, for status.
     pub(crate) coming_back: ArcSwapOption<ReturnStatus>,
-    /// Requests that the own endpoints may have in flight for this daemon; `u32::MAX` while they are not overloaded.
+    /// Requests that the own endpoints may have in flight for this daemon when one of the usual urgency comes; `u32::MAX`
+    /// while they are not overloaded.
     pub(crate) room: AtomicU32,
     /// Some cluster is full: picks look for those that are not.
     pub(crate) pressed: AtomicBool,
-    /// Above this many requests in flight the route sheds; `u32::MAX` when it does not.
+    /// Above this many requests in flight the route sheds those of the usual urgency; `u32::MAX` when it does not.
     pub(crate) shed_above: AtomicU32,
 }
 
@@ -237,7 +114,7 @@ impl ServiceRoute {
         self.shares.read()
     }
 
-    /// True when less than half of all capacity is left: ejections for bad answers are then ignored.
+    /// True when less than half of all capacity is left: own pods that are ejected for bad answers are then used as well.
     #[must_use]
     pub fn in_panic(&self) -> bool {
         self.panic.load(Ordering::Relaxed)
@@ -255,21 +132,22 @@ impl ServiceRoute {
     }
 
     /// True when a client's request should be answered 503 with `Retry-After` at once: there is a panic and far more is
-    /// in flight than what is left could bear, or every cluster that could serve it is full.
+    /// in flight than what is left could bear, or every cluster that could serve it is full. The less urgent it is, the
+    /// earlier.
     #[must_use]
-    pub fn shed(&self, now_ms: u64) -> bool {
-        self.beyond_panic() || (self.pressed.load(Ordering::Relaxed) && self.all_full(now_ms))
+    pub fn shed(&self, urgency: Urgency, now_ms: u64) -> bool {
+        self.beyond_panic(urgency) || (self.pressed.load(Ordering::Relaxed) && self.all_full(now_ms, urgency))
     }
 
     /// The same for a request that another cluster sends: only the own endpoints count.
     #[must_use]
-    pub fn shed_inbound(&self) -> bool {
-        self.beyond_panic() || self.own_full()
+    pub fn shed_inbound(&self, urgency: Urgency) -> bool {
+        self.beyond_panic(urgency) || self.own_full(urgency)
     }
 
-    fn beyond_panic(&self) -> bool {
+    fn beyond_panic(&self, urgency: Urgency) -> bool {
         let limit = self.shed_above.load(Ordering::Relaxed);
-        limit != u32::MAX && self.in_flight() + self.inbound.in_flight() > limit
+        limit != u32::MAX && self.in_flight() + self.inbound.in_flight() > urgency.most(limit)
     }
 
     /// Requests in flight at the own endpoints, of own clients and of other clusters.
@@ -277,30 +155,31 @@ impl ServiceRoute {
         self.local().map_or(0, |local| local.place.in_flight()) + self.inbound.in_flight()
     }
 
-    /// True when the own endpoints are overloaded and have in flight what they may.
-    pub(crate) fn own_full(&self) -> bool {
+    /// True when the own endpoints are overloaded and have in flight what they may, for a request as urgent as that.
+    pub(crate) fn own_full(&self, urgency: Urgency) -> bool {
         let room = self.room.load(Ordering::Relaxed);
-        room != u32::MAX && self.held() >= room
+        room != u32::MAX && self.held() >= urgency.most(room)
     }
 
-    /// True when a cluster is not to be given more: the own one has what it may, another one's gateway said so. What
+    /// True when a cluster is not to be given more that is as urgent as that: the own one has what it may, another one's gateway said so. What
     /// the own endpoints have no room for goes only where each endpoint has less than half as much in flight: else it
     /// would fill the next cluster as well, and with its own clients' requests on top.
-    pub(crate) fn full(&self, cluster: &ClusterRoute, now_ms: u64) -> bool {
+    pub(crate) fn full(&self, cluster: &ClusterRoute, now_ms: u64, urgency: Urgency) -> bool {
+        let own_full = self.own_full(urgency);
         if cluster.local {
-            return self.own_full();
+            return own_full;
         }
         let each = |held: u32, ready: u32| f64::from(held) / f64::from(ready.max(1));
         let own = || each(self.held(), self.local().map_or(1, |local| local.ready));
         let there = || cluster.place.reported_load(now_ms).map(|held| each(held, cluster.ready));
-        cluster.place.busy(now_ms) || (self.own_full() && there().is_some_and(|there| there > OVERFLOW * own()))
+        cluster.place.busy(urgency, now_ms) || (own_full && there().is_some_and(|there| there > OVERFLOW * own()))
     }
 
     /// True when a cluster is full, and every other cannot serve anyway.
-    pub(crate) fn all_full(&self, now_ms: u64) -> bool {
+    pub(crate) fn all_full(&self, now_ms: u64, urgency: Urgency) -> bool {
         let mut any = false;
         for cluster in self.clusters.iter().filter(|c| c.class == Class::Ready) {
-            let full = self.full(cluster, now_ms);
+            let full = self.full(cluster, now_ms, urgency);
             any |= full;
             let usable = |c: &Candidate| c.class == Class::Ready && c.slot.usable(now_ms) == Usable::Yes;
             if !full && !cluster.place.empty(now_ms) && cluster.targets.candidates.iter().any(usable) {
@@ -314,7 +193,7 @@ impl ServiceRoute {
     #[must_use]
     pub fn load_report(&self) -> LoadReport {
         let Some(local) = self.local() else { return LoadReport::default() };
-        let capacity = local.targets.candidates.iter().map(Candidate::effective).sum();
+        let (capacity, _) = local.place.capacity();
         LoadReport { ready: local.ready, capacity, in_flight: local.place.in_flight() + self.inbound.in_flight() }
     }
 

@@ -27,3 +27,4 @@ mod silent;
 mod site;
 mod streams;
 mod upgrades;
+mod urgency;

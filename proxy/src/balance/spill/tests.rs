@@ -174,6 +174,41 @@ fn not_enough_anywhere_is_shared_by_what_each_can_do() {
     assert!(close(shares.shares()[1], 0.75) && close(shares.shares()[2], 0.25), "{shares:?}");
 }
 
+/// The other cluster has room for 0.4 of the requests: a pod more that is lost is a little more that is not placed, not
+/// another rule for everything.
+#[test]
+fn the_edge_of_the_others_room_is_no_step() {
+    let own_share = |healthy: f64| {
+        let mut spill = Spill::default();
+        spill.tick(0, &[input(0, 10.0, 10.0), input(1, 2.0, 2.0)], 2.0);
+        spill.tick(TICK, &[input(0, healthy, 10.0), input(1, 2.0, 2.0)], 2.0).shares()[0]
+    };
+    let (above, below) = (own_share(6.1 / 1.4), own_share(5.9 / 1.4));
+    assert!(close(above, 0.61) && (0.59..0.60).contains(&below), "{above} falls to {below}");
+}
+
+/// Half of the own pods are back and could take 70 %; the others have room for a tenth.
+#[test]
+fn what_others_have_no_room_for_lifts_the_way_back_to_the_own_part_and_no_further() {
+    let mut spill = Spill::default();
+    let inputs = |healthy| [input(0, healthy, 10.0), ClusterInput { load: Some(9.0), ..input(1, 10.0, 10.0) }];
+    spill.tick(0, &inputs(10.0), 8.0);
+    spill.tick(TICK, &inputs(0.0), 8.0);
+    let mut now = TICK;
+    let mut tick = |healthy: f64| {
+        now += TICK;
+        spill.tick(now, &inputs(healthy), 8.0).shares()[0]
+    };
+    let first = tick(5.0);
+    assert!((0.3..0.45).contains(&first), "7 of 17 of nine tenths at once: {first}");
+    let part = 7.0 / 17.0;
+    let lent = part + (0.9 - part) * part;
+    for _ in 0..50 {
+        let share = tick(5.0);
+        assert!(share < lent + 0.15, "no more than the ramp adds in five seconds: {share}");
+    }
+}
+
 #[test]
 fn panic_is_less_than_half_of_everything() {
     let mut spill = Spill::default();

@@ -146,10 +146,60 @@ proptest! {
         }
     }
 
+    /// Pods lost one after the other never raise the own share, whether or not the others have room for what it gives up.
+    #[test]
+    fn losing_pods_never_raises_the_own_share(
+        lost in prop::collection::vec(0.0..2.0_f64, 1..30),
+        others in others(),
+        demand in 0.1..40.0_f64,
+    ) {
+        let mut spill = Spill::default();
+        let (mut healthy, mut now) = (10.0_f64, 0);
+        let mut before = spill.tick(now, &with_own(healthy, 10.0, &others), demand).shares()[0];
+        for lost in lost {
+            (healthy, now) = ((healthy - lost).max(0.0), now + TICK);
+            let shares = spill.tick(now, &with_own(healthy, 10.0, &others), demand);
+            // With nothing left anywhere it is the own pods that are tried.
+            if healthy > 0.0 {
+                prop_assert!(shares.shares()[0] <= before + 1e-9, "{before} rises at {healthy}: {shares:?}");
+            }
+            before = shares.shares()[0];
+        }
+    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Over all that may be left of the own pods, and all that may be asked, no share takes a step: at whatever depth of
+    /// shortage, and anywhere on the way back.
+    #[test]
+    fn small_changes_move_shares_by_little(
+        back in prop::option::of(0..30_000_u64),
+        healthy in 1.0..10.0_f64,
+        others in others(),
+        demand in 0.1..40.0_f64,
+    ) {
+        let mut spill = Spill::default();
+        spill.tick(0, &with_own(10.0, 10.0, &others), demand);
+        if let Some(back) = back {
+            spill.tick(TICK, &with_own(0.0, 10.0, &others), demand);
+            for now in (2 * TICK..back).step_by(1_000) {
+                spill.tick(now, &with_own(healthy, 10.0, &others), demand);
+            }
+        }
+        let now = back.unwrap_or(0) + TICK;
+        let shares = |healthy: f64, demand: f64| spill.clone().tick(now, &with_own(healthy, 10.0, &others), demand);
+        let lost = (0..=1_800).map(|step| shares(10.0 - f64::from(step) * 0.005, demand));
+        let asked = (0..=1_200).map(|step| shares(healthy, 0.1 * 1.005_f64.powi(step)));
+        for sweep in [lost.collect::<Vec<_>>(), asked.collect()] {
+            for pair in sweep.windows(2) {
+                for (a, b) in pair[0].shares().iter().zip(pair[1].shares()) {
+                    prop_assert!((a - b).abs() < 0.01, "{:?} and {:?}", pair[0], pair[1]);
+                }
+            }
+        }
+    }
 
     /// Two clusters whose pods come and go twice a second, each with a daemon that sees both, in any phase to each
     /// other: at most one reversal of either's own share in the time of a ramp. The third cluster can take everything:
