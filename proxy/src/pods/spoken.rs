@@ -51,7 +51,7 @@ impl Spoken {
     fn ask(&self, to: SocketAddr, limit: Duration) -> Shared<LocalBoxFuture<'static, Answer>> {
         let mut known = self.0.borrow_mut();
         let now = Instant::now();
-        if !known.get(&to).is_some_and(|question| now < question.asked + HOLDS) {
+        if known.get(&to).is_none_or(|question| now >= question.asked + HOLDS) {
             known.retain(|_, question| now < question.asked + HOLDS);
             known.insert(to, Question { asked: now, answer: begins(to, limit).boxed_local().shared() });
         }

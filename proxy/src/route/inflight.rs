@@ -157,7 +157,7 @@ mod tests {
         let slot = registry.slot(target, registry.number(&ClusterId::parse("us-east").unwrap()), 0);
         let place = Arc::new(Place::default());
         for at in 0..20 {
-            let mut flight = InFlight::new(slot.clone(), place.clone());
+            let mut flight = InFlight::new(slot.clone(), place.clone(), Urgency::default());
             flight.begun(Duration::from_millis(5), 1_000 + at);
             flight.settle(|_| Outcome::Broken, 1_000 + at);
         }
