@@ -11,7 +11,7 @@ use hyper::client::conn::http1::SendRequest;
 use crate::balance::{Choice, TargetRef};
 use crate::body::RequestBody;
 use crate::failure::Kind;
-use crate::health::{ENDPOINT_LOAD_METRICS, Outcome, Report, State, Target, grpc_outcome, is_grpc};
+use crate::health::{ENDPOINT_LOAD_METRICS, Outcome, Report, State, Target};
 use crate::hygiene::{ERROR, LOAD, REACHED, UPGRADE};
 use crate::links::Seat;
 use crate::outgoing::Outgoing;
@@ -23,8 +23,10 @@ use crate::tunnel::{self, Crossing, Flow, Give};
 use crate::worker::Worker;
 
 mod open;
+mod verdict;
 
 pub(crate) use open::{Opened, Stream, open};
+use verdict::{h2_outcome, outcome, pod_failure, stream_failure};
 
 /// An attempt that was dropped sooner than this, and sooner than usual, says nothing of its target.
 const SOON: Duration = Duration::from_millis(250);
@@ -108,6 +110,12 @@ impl Try<'_> {
         failure
     }
 
+    /// The attempt failed, which says nothing of the target.
+    fn unjudged(mut self, failure: Failure) -> Failure {
+        self.flight = None;
+        failure
+    }
+
     fn note(&self, flight: &InFlight, outcome: Outcome) {
         let slot = flight.slot();
         let before = slot.breaker().state;
@@ -183,7 +191,6 @@ async fn to_pod(
         false => worker.pods.connection(key, begun.began).await,
         true => Box::pin(worker.pods.dial(key)).await,
     };
-    let mut room = None;
     loop {
         let PodConnection { mut sender, reused } = match connection {
             Ok(connection) => connection,
@@ -210,32 +217,26 @@ async fn to_pod(
                 request.take_back(message);
                 reused
             }
+            None if reused && replayable && !request.repeated() => {
+                *touched = true;
+                let Some(room) = worker.budget.replay(request.allowance().budget_percent) else {
+                    // Whether the pod is there, only another connection could tell.
+                    return Err(begun.unjudged(Failure::Broken));
+                };
+                request.note_resent(room);
+                true
+            }
             None => {
                 *touched = true;
-                room =
-                    (reused && replayable).then(|| worker.budget.replay(request.allowance().budget_percent)).flatten();
-                room.is_some()
+                false
             }
         };
         if !again {
             return Err(begun.failed(pod_failure(error.error(), request)));
         }
-        if room.is_some() {
-            request.note_resent();
-        }
         // A kept connection ended under the request, as kept connections do: once more on a new one, which tells
         // whether the pod is there.
         connection = Box::pin(worker.pods.dial(key)).await;
-    }
-}
-
-fn pod_failure(error: &hyper::Error, request: &Outgoing) -> Failure {
-    if error.is_user() {
-        Failure::ClientBody
-    } else if error.is_canceled() && request.left() != crate::retry::Left::Spent {
-        Failure::Stale
-    } else {
-        Failure::Broken
     }
 }
 
@@ -360,105 +361,4 @@ fn judge(
     };
     begun.flight().relayed(relayed, latency, now_ms);
     Err(begun.failed(Failure::Gateway { kind, touched: reached }))
-}
-
-/// What an error of an HTTP/2 stream says.
-fn stream_failure(error: &hyper::Error, dead: bool) -> Failure {
-    if dead {
-        return Failure::LinkDead;
-    }
-    if error.is_user() {
-        return Failure::ClientBody;
-    }
-    let Some(h2) = find_h2(error) else { return Failure::Broken };
-    let refused = h2.is_remote() && h2.reason() == Some(h2::Reason::REFUSED_STREAM);
-    // Streams that GOAWAY's last stream id covers go on; those that fail by it were not begun (RFC 9113 §6.8).
-    let unread = h2.is_go_away() && h2.is_remote() && h2.reason() == Some(h2::Reason::NO_ERROR);
-    if refused || unread {
-        Failure::TurnedAway
-    } else if h2.is_io() {
-        // The whole connection broke: as good as a link declared dead.
-        Failure::LinkDead
-    } else {
-        Failure::Broken
-    }
-}
-
-fn find_h2<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a h2::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<h2::Error>() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
-}
-
-/// What an answer's head says of its target. 429, and 503 with Retry-After, ask for less; other 5xx are failures.
-fn outcome(status: StatusCode, headers: &HeaderMap, latency: Duration) -> Outcome {
-    let retry_after = headers.get(header::RETRY_AFTER);
-    if status == StatusCode::TOO_MANY_REQUESTS || (status == StatusCode::SERVICE_UNAVAILABLE && retry_after.is_some()) {
-        let seconds = retry_after.and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse().ok()).unwrap_or(0);
-        return Outcome::Overloaded { retry_after: Duration::from_secs(seconds) };
-    }
-    if status.is_server_error() { Outcome::ServerError } else { Outcome::Success { latency } }
-}
-
-/// The same of an answer over HTTP/2; `None` when its trailers will tell.
-fn h2_outcome(status: StatusCode, headers: &HeaderMap, latency: Duration) -> Option<Outcome> {
-    if status == StatusCode::OK && is_grpc(headers) {
-        return grpc_outcome(headers, latency);
-    }
-    Some(outcome(status, headers, latency))
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_grpc_answer_tells_with_its_trailers_unless_its_head_does() {
-        let latency = Duration::from_millis(3);
-        let of = |status: u16, content_type: &str, grpc_status: Option<&str>| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
-            if let Some(status) = grpc_status {
-                headers.insert("grpc-status", status.parse().unwrap());
-            }
-            h2_outcome(StatusCode::from_u16(status).unwrap(), &headers, latency)
-        };
-        let success = Some(Outcome::Success { latency });
-        assert_eq!(of(200, "application/grpc", None), None);
-        assert_eq!(of(200, "application/grpc", Some("0")), success);
-        assert_eq!(of(200, "application/grpc", Some("14")), Some(Outcome::ServerError));
-        assert_eq!(of(502, "application/grpc", None), Some(Outcome::ServerError));
-        assert_eq!(of(200, "application/json", None), success);
-        assert_eq!(of(200, "application/grpc-web", None), success);
-    }
-
-    #[test]
-    fn answers_tell_health() {
-        let of = |status: u16, retry: Option<&str>| {
-            let mut headers = HeaderMap::new();
-            if let Some(retry) = retry {
-                headers.insert(header::RETRY_AFTER, retry.parse().unwrap());
-            }
-            outcome(StatusCode::from_u16(status).unwrap(), &headers, Duration::from_millis(3))
-        };
-        let success = Outcome::Success { latency: Duration::from_millis(3) };
-        let busy = |s| Outcome::Overloaded { retry_after: Duration::from_secs(s) };
-        for (status, retry, expected) in [
-            (200, None, success),
-            (404, None, success),
-            (500, None, Outcome::ServerError),
-            (503, None, Outcome::ServerError),
-            (503, Some("7"), busy(7)),
-            (503, Some("Wed, 21 Oct 2026 07:28:00 GMT"), busy(0)),
-            (429, None, busy(0)),
-        ] {
-            assert_eq!(of(status, retry), expected, "{status} {retry:?}");
-        }
-    }
 }

@@ -12,7 +12,7 @@ use crate::balance::Check;
 use crate::health::{Outcome, Reason};
 use crate::metrics::CheckMetrics;
 use crate::shared::Shared;
-use crate::socket::{connect, pod_patience};
+use crate::socket::{connect, hasty};
 
 /// Checks that wait; those that do not fit are asked for again.
 pub(crate) const QUEUE: usize = 64;
@@ -56,7 +56,7 @@ fn begins(check: &Check, now_ms: u64) -> bool {
 }
 
 async fn one(shared: &Shared, check: Check, metrics: &CheckMetrics) {
-    let connected = connect(check.address, shared.timeouts.connect_pod, pod_patience(Duration::ZERO)).await;
+    let connected = connect(check.address, shared.timeouts.connect_pod, hasty()).await;
     let (slot, now_ms) = (&check.slot, shared.now_ms());
     match connected.map_err(|error| verdict(error.kind())) {
         Ok(_closed_at_once) => {

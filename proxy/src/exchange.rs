@@ -37,6 +37,15 @@ pub(crate) enum Scope {
     Local,
 }
 
+impl Scope {
+    /// How many attempts it counts for that a request was sent to its pod again when a kept connection ended under it. None
+    /// in the cluster that its client asks: a crash of many pods ends many such connections, and each of them is no pod that
+    /// has failed the request. A gateway adds one attempt at most, whatever the reason.
+    pub(crate) fn resent(self, request: &Outgoing) -> u32 {
+        u32::from(request.take_resent() && self == Self::Local)
+    }
+}
+
 /// A request that was not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lost {
@@ -59,8 +68,7 @@ pub(crate) async fn exchange(
     let timeouts = &worker.shared.timeouts;
     let policy = policy(route, scope);
     let (whole, each) = (policy.request(timeouts), policy.attempt(timeouts));
-    let allowance = if request.allowance().replays() { policy.allowance() } else { request.allowance() };
-    request.allow(allowance);
+    let allowance = request.allow(policy.allowance());
     let deadline = request.deadline.at();
     let mut now = request.deadline.began();
     let mut tried = Attempted::none_by(request.urgency());
@@ -107,7 +115,7 @@ pub(crate) async fn exchange(
             Err(Missed::Late) => return Err(Lost { kind: Kind::Timeout, touched: true }),
         };
         drop(room.take());
-        tally.sent += u32::from(request.take_resent());
+        tally.sent += scope.resent(request);
         tally.note(failure);
         lost.kind = failure.kind();
         now = Instant::now();

@@ -79,7 +79,21 @@ pub(crate) fn clean_request(head: &mut Parts, max_target: usize) -> Result<Notes
     remove_named_by_connection(&mut head.headers)?;
     remove_hop_by_hop(&mut head.headers);
     strip_private(&mut head.headers);
+    if head.version == Version::HTTP_2 {
+        join_cookies(&mut head.headers);
+    }
     Ok(notes)
+}
+
+/// RFC 9113 §8.2.3: a client of HTTP/2 may split its cookies over several fields, of which servers of HTTP/1.1 read the first.
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(header::COOKIE).iter();
+    if crumbs.nth(1).is_none() {
+        return;
+    }
+    let whole = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b"; "[..]);
+    let whole = HeaderValue::from_bytes(&whole).expect("field values, a semicolon and a space");
+    headers.insert(header::COOKIE, whole);
 }
 
 /// A body is in chunks or has a length, said once and in words that nobody reads otherwise. hyper has read it by now and

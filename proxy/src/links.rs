@@ -26,7 +26,7 @@ mod pulse;
 pub(crate) use choose::routed;
 pub(crate) use line::{Line, Seat};
 pub(crate) use news::News;
-pub(crate) use pulse::{Pulse, Watched};
+pub(crate) use pulse::Pulse;
 
 use crate::health::{Outcome, Slot, Target};
 use crate::metrics::LinkMetrics;

@@ -1,29 +1,30 @@
-//! A request as it leaves: the cleaned head, the body or what is left of it, and the forms it takes for a pod and for
-//! a gateway.
+//! A request as it leaves: the cleaned head, the body or what is left of it, and how often it may still be sent.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Request, StatusCode, Uri, Version};
+use http::header::HeaderMap;
+use http::{Method, Request, Uri, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::admission::Urgency;
-use crate::body::{Hold, Inflow, Movement, Patience, Released, RequestBody};
+use crate::body::{Inflow, Movement, Patience, RequestBody};
 use crate::client::{HintSink, LastOfRequest, LeftHttp};
 use crate::config::{Limits, Timeouts};
 use crate::deadline::Deadline;
 use crate::failure::Kind;
 use crate::health::is_grpc;
-use crate::hygiene::{self, HOP, Notes, PORT, REPEATED, SERVICE, UPGRADE, VERSION};
+use crate::hygiene::Notes;
 use crate::plan::PodSpeech;
-use crate::retry::{Allowance, Failure, Left, idempotent};
-use crate::route::RouteKey;
-use crate::tunnel::Flow;
+use crate::retry::{Allowance, Counted, Failure, Left, idempotent};
+
+mod forms;
+
+pub(crate) use forms::address_to_gateway;
 
 /// What there is of a body.
 #[derive(Debug)]
@@ -75,6 +76,7 @@ pub(crate) struct Outgoing {
     allowance: Cell<Allowance>,
     /// It was sent again on another connection to the same pod, since it was asked last.
     resent: Cell<bool>,
+    room: RefCell<Option<Counted>>,
     /// What pods are spoken to in.
     pub(crate) to_pods: PodSpeech,
     /// The client's side of an upgrade, once.
@@ -124,6 +126,7 @@ impl Outgoing {
             repeated: Cell::new(false),
             allowance: Cell::default(),
             resent: Cell::new(false),
+            room: RefCell::default(),
             to_pods,
             upgrade,
             hints: None,
@@ -145,6 +148,7 @@ impl Outgoing {
             repeated: Cell::new(false),
             allowance: Cell::default(),
             resent: Cell::new(false),
+            room: RefCell::default(),
             to_pods: PodSpeech::Http1,
             upgrade: None,
             hints: None,
@@ -180,9 +184,11 @@ impl Outgoing {
             && self.notes.upgrade.is_none()
     }
 
-    /// Sets how often it may be sent.
-    pub(crate) fn allow(&self, allowance: Allowance) {
-        self.allowance.set(allowance);
+    /// Sets how often it may be sent, unless that is [once](Allowance::ONCE) already. Returns what holds.
+    pub(crate) fn allow(&self, allowance: Allowance) -> Allowance {
+        let both = self.allowance().replays() && allowance.replays();
+        self.allowance.set(if both { allowance } else { Allowance::ONCE });
+        self.allowance()
     }
 
     /// How often it may be sent.
@@ -190,10 +196,12 @@ impl Outgoing {
         self.allowance.get()
     }
 
-    /// Notes that it was sent to its pod a second time, since the connection ended under the first.
-    pub(crate) fn note_resent(&self) {
+    /// Notes that it is sent to its pod a second time, since the connection ended under the first. It keeps its `room` in the
+    /// budget until it is answered, whatever is tried after that.
+    pub(crate) fn note_resent(&self, room: Counted) {
         self.note_repeated();
         self.resent.set(true);
+        *self.room.borrow_mut() = Some(room);
     }
 
     /// True when it was, since this was asked last.
@@ -221,102 +229,9 @@ impl Outgoing {
         self.version == Version::HTTP_11 && self.to_pods == PodSpeech::Http1 && self.notes.upgrade.is_none()
     }
 
-    /// The request as a pod gets it, over HTTP/1.1.
-    pub(crate) fn for_pod(&self) -> Request<RequestBody> {
-        let mut request = self.request(self.uri.clone());
-        let headers = request.headers_mut();
-        if let Some(protocol) = &self.notes.upgrade {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-            headers.insert(header::UPGRADE, protocol.clone());
-        } else if self.notes.te_trailers {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
-            headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        }
-        if let RequestBody::Streaming(_) = request.body()
-            && self.notes.expect_continue
-        {
-            return hold_back(request);
-        }
-        request.headers_mut().remove(header::EXPECT);
-        if let Some(hints) = self.hints.clone() {
-            hyper::ext::on_informational(&mut request, move |said| {
-                if said.status() == StatusCode::EARLY_HINTS {
-                    hints.heard(said.headers());
-                }
-            });
-        }
-        request
-    }
-
-    /// The request as a pod gets it that speaks HTTP/2.
-    ///
-    /// # Errors
-    /// [`hygiene::Refused`] when there is no host to make `:authority` of.
-    pub(crate) fn for_h2c_pod(&self) -> Result<Request<RequestBody>, hygiene::Refused> {
-        let uri = hygiene::absolute(&self.uri, self.headers.get(header::HOST))?;
-        let mut request = self.request(uri);
-        *request.version_mut() = Version::HTTP_2;
-        let headers = request.headers_mut();
-        headers.remove(header::HOST);
-        headers.remove(header::EXPECT);
-        if self.notes.te_trailers {
-            headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        }
-        Ok(request)
-    }
-
     /// True when it leaves HTTP wherever it goes. One with a body does not: a server may ignore the wish (RFC 9110 §7.8).
     pub(crate) fn crosses(&self) -> bool {
         self.notes.upgrade.is_some() && matches!(*self.payload.borrow(), Payload::None)
-    }
-
-    /// The request as another cluster's gateway gets it, over HTTP/2. One that [crosses](Self::crosses) has `flow` for a
-    /// body, which waits until the pod there has left HTTP.
-    ///
-    /// # Errors
-    /// As [`Self::for_h2c_pod`].
-    pub(crate) fn for_gateway(
-        &self,
-        key: &RouteKey,
-        flow: Option<Flow>,
-    ) -> Result<Request<RequestBody>, hygiene::Refused> {
-        let mut request = self.for_h2c_pod()?;
-        let expects = self.notes.expect_continue && matches!(request.body(), RequestBody::Streaming(_));
-        let headers = request.headers_mut();
-        address_to_gateway(headers, key);
-        if expects {
-            // The pod there decides; its gateway holds the body until it has.
-            headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
-        }
-        headers.insert(VERSION, HeaderValue::from_static(if self.version == Version::HTTP_2 { "2" } else { "1.1" }));
-        self.deadline.tell_gateway(headers);
-        if self.repeated() {
-            headers.insert(REPEATED, HeaderValue::from_static("1"));
-        } else if !self.allowance().replays() {
-            headers.insert(REPEATED, HeaderValue::from_static("0"));
-        }
-        if let (Some(flow), Some(protocol)) = (flow, &self.notes.upgrade) {
-            headers.insert(UPGRADE, protocol.clone());
-            *request.body_mut() = RequestBody::Tunnel(flow);
-        }
-        Ok(request)
-    }
-
-    fn request(&self, uri: Uri) -> Request<RequestBody> {
-        let body = match &mut *self.payload.borrow_mut() {
-            Payload::None => RequestBody::Empty,
-            Payload::Kept(bytes) => RequestBody::Kept(Some(bytes.clone())),
-            stream => match std::mem::replace(stream, Payload::Spent) {
-                Payload::Stream(body) => RequestBody::Streaming(body),
-                _ => RequestBody::Empty,
-            },
-        };
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = uri;
-        *request.headers_mut() = self.headers.clone();
-        self.deadline.tell(request.headers_mut());
-        request
     }
 
     /// Takes back a request that hyper did not begin to send.
@@ -327,14 +242,6 @@ impl Outgoing {
     }
 }
 
-/// Names service, port and hop for a gateway.
-pub(crate) fn address_to_gateway(headers: &mut HeaderMap, key: &RouteKey) {
-    let service = HeaderValue::try_from(key.service.to_string()).expect("two DNS labels and a slash");
-    headers.insert(SERVICE, service);
-    headers.insert(PORT, HeaderValue::from(key.port));
-    headers.insert(HOP, HeaderValue::from_static("1"));
-}
-
 async fn payload(method: &Method, body: Inflow, notes: &Notes, keep: usize) -> Result<Payload, Failure> {
     let small = body.size_hint().exact().is_some_and(|size| size <= keep as u64);
     if small && idempotent(method) && !notes.expect_continue && notes.upgrade.is_none() {
@@ -342,23 +249,4 @@ async fn payload(method: &Method, body: Inflow, notes: &Notes, keep: usize) -> R
         return Ok(Payload::Kept(whole.to_bytes()));
     }
     Ok(Payload::Stream(body))
-}
-
-/// Keeps `Expect` and holds the body until the pod says 100.
-fn hold_back(request: Request<RequestBody>) -> Request<RequestBody> {
-    let (hold, released) = Hold::new();
-    let mut request = request.map(|body| match body {
-        RequestBody::Streaming(body) => RequestBody::Held(hold, body),
-        other => other,
-    });
-    release_on_continue(&mut request, released);
-    request
-}
-
-fn release_on_continue(request: &mut Request<RequestBody>, released: Released) {
-    hyper::ext::on_informational(request, move |response| {
-        if response.status() == StatusCode::CONTINUE {
-            released.release();
-        }
-    });
 }

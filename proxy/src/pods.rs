@@ -18,15 +18,12 @@ use self::io::PodIo;
 use crate::body::RequestBody;
 use crate::config::{Limits, Timeouts};
 use crate::retry::Failure;
-use crate::socket::{Patience, connect, pod_patience};
-
-/// How long a pod that does not read may stall a body that is streamed to it.
-pub(crate) const STALLED_BODY: Duration = Duration::from_secs(10);
+use crate::socket::{connect, hasty, patient};
 
 /// What a connection carries towards the pod, which decides how silence is read.
 ///
-/// `TCP_USER_TIMEOUT` also counts the time in which the peer's window is full. For heads and small bodies that never
-/// happens, so 300 ms of silence mean a dead node; a pod that reads a long body slowly is not dead.
+/// A peer's window is never full of heads and small bodies, so 300 ms without an acknowledgement mean a dead node; a pod that
+/// reads a long body slowly, or not for a while, is not dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Load {
     /// Heads and kept bodies.
@@ -121,16 +118,16 @@ impl Pods {
     /// # Errors
     /// As [`Self::connection`].
     pub(crate) async fn dial(&self, (address, load): PodKey) -> Result<PodConnection, Failure> {
-        let usual = pod_patience(Duration::ZERO);
         let patience = match load {
-            Load::Small => usual,
-            Load::Bulk => Patience { unacked: STALLED_BODY, ..usual },
+            Load::Small => hasty(),
+            Load::Bulk => patient(),
         };
         let tcp = connect(address, self.connect, patience).await.map_err(|error| failure(&error))?;
         let mut builder = Builder::new();
         // Head and kept body go in one piece, which costs less than several; what is streamed is not copied for that.
         builder.writev(load == Load::Bulk);
-        let (sender, driver) = builder.handshake(TokioIo::new(PodIo::new(tcp))).await.map_err(|_| Failure::Refused)?;
+        let (sender, driver) =
+            builder.handshake(TokioIo::new(PodIo::new(tcp, load))).await.map_err(|_| Failure::Refused)?;
         tokio::task::spawn_local(async move {
             // An error ends the request that meets it; here is nothing to add.
             let _ = driver.with_upgrades().await;

@@ -3,6 +3,7 @@
 //! The cluster is chosen by the shares, as for a request, and an attempt that fails is followed by another endpoint's and
 //! then by another cluster's: the client's first byte is read only when its far side stands.
 
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use crate::exchange::{FOR_NEWS, Scope, choose, pause};
 use crate::failure::Kind;
 use crate::retry::{Left, Next, Tally, next};
 use crate::route::{InFlight, ServiceRoute};
+use crate::socket::fallen_silent;
 use crate::tunnel::{Held, Pair, Side, carry, stopped};
 use crate::worker::Worker;
 
@@ -47,12 +49,14 @@ pub(crate) async fn relay(worker: &Rc<Worker>, door: &Rc<Door>, client: Side) {
 async fn here(worker: &Worker, client: Side, mut pod: TcpStream, flight: InFlight) {
     let Side::Tcp(mut client, ahead) = client else { return };
     let _open = worker.metrics.tunnel();
+    let gone = machine_gone(&pod);
     let joined = async {
         pod.write_all(&ahead).await?;
         copy_bidirectional(&mut client, &mut pod).await.map(|_| ())
     };
     let well = tokio::select! {
         joined = joined => joined.is_ok(),
+        () = gone => false,
         () = stopped(worker) => false,
     };
     if !well {
@@ -60,6 +64,18 @@ async fn here(worker: &Worker, client: Side, mut pod: TcpStream, flight: InFligh
         Side::Tcp(pod, bytes::Bytes::new()).reset();
     }
     drop(flight);
+}
+
+/// Returns when the machine that the pod runs on has fallen silent.
+pub(crate) fn machine_gone(pod: &TcpStream) -> impl Future<Output = ()> + use<> {
+    let watched = pod.as_fd().try_clone_to_owned();
+    async move {
+        match watched {
+            Ok(watched) => fallen_silent(watched).await,
+            // Without a descriptor for it there is no watch, and the connection is as good as any other.
+            Err(_) => std::future::pending().await,
+        }
+    }
 }
 
 /// A socket and a stream to another cluster.

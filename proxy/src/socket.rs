@@ -7,6 +7,11 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+mod heard;
+mod silence;
+
+pub(crate) use silence::{Watch, fallen_silent};
+
 /// Connections that wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
@@ -27,15 +32,22 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// How soon a peer that went silent is noticed by the kernel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    /// Unacknowledged data for this long breaks the connection (`TCP_USER_TIMEOUT`).
-    pub(crate) unacked: Duration,
+    /// Unacknowledged data for this long breaks the connection (`TCP_USER_TIMEOUT`), also when the peer only does not read;
+    /// `None` leaves it to a [`Watch`].
+    pub(crate) unacked: Option<Duration>,
     /// First and further keepalive probes on an idle connection.
     pub(crate) keepalive: Duration,
 }
 
-/// To a pod: max(300 ms, 4 × rtt), keepalive every second.
-pub(crate) fn pod_patience(rtt: Duration) -> Patience {
-    Patience { unacked: (rtt * 4).max(Duration::from_millis(300)), keepalive: Duration::from_secs(1) }
+/// To a pod that is sent heads and small bodies, which it has room for whether it reads or not: 300 ms of silence are a dead
+/// node. Keepalive every second.
+pub(crate) const fn hasty() -> Patience {
+    Patience { unacked: Some(Duration::from_millis(300)), keepalive: Duration::from_secs(1) }
+}
+
+/// To a pod that may leave unread what it is sent, under a [`Watch`]. Keepalive every second.
+pub(crate) const fn patient() -> Patience {
+    Patience { unacked: None, keepalive: Duration::from_secs(1) }
 }
 
 /// Connects within the limit, with the options set before the first packet.
@@ -46,7 +58,7 @@ pub(crate) async fn connect(to: SocketAddr, limit: Duration, patience: Patience)
     let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_nodelay(true)?;
     let options = SockRef::from(&socket);
-    options.set_tcp_user_timeout(Some(patience.unacked.max(limit)))?;
+    options.set_tcp_user_timeout(Some(patience.unacked.unwrap_or(limit).max(limit)))?;
     let keepalive = TcpKeepalive::new().with_time(patience.keepalive).with_interval(patience.keepalive);
     options.set_tcp_keepalive(&keepalive)?;
     let stream = match tokio::time::timeout(limit, socket.connect(to)).await {
@@ -54,7 +66,7 @@ pub(crate) async fn connect(to: SocketAddr, limit: Duration, patience: Patience)
         Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "nothing answered the connection attempt")),
     };
     // While connecting the option also limits the handshake, where `limit` decides; from here on it is the peer's.
-    SockRef::from(&stream).set_tcp_user_timeout(Some(patience.unacked))?;
+    SockRef::from(&stream).set_tcp_user_timeout(patience.unacked)?;
     Ok(stream)
 }
 

@@ -75,7 +75,7 @@ impl Worker {
         Rc::new(Self {
             index,
             pods: Pods::new(&shared.timeouts, &shared.limits),
-            h2c: Rc::default(),
+            h2c: Rc::new(H2cPods::new(&shared.limits)),
             links: Links::new(shared.clone()),
             reports: Reports::default(),
             budget: Budget::default(),

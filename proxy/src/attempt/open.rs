@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::{HeaderValue, Method, Request, Uri};
 use hyper::body::Incoming;
 use tokio::net::TcpStream;
 
-use super::{Held, Try, judge, stream_failure};
+use super::verdict::stream_failure;
+use super::{Held, Try, judge};
 use crate::balance::{Choice, TargetRef};
 use crate::body::RequestBody;
 use crate::failure::Kind;
@@ -16,10 +17,10 @@ use crate::health::Outcome;
 use crate::hygiene::{TUNNEL, TUNNEL_TCP};
 use crate::links::Seat;
 use crate::outgoing::address_to_gateway;
-use crate::pods::{STALLED_BODY, failure};
+use crate::pods::failure;
 use crate::retry::{Counted, Failure};
 use crate::route::{InFlight, RouteKey};
-use crate::socket::{Patience, connect, pod_patience};
+use crate::socket::{connect, patient};
 use crate::tunnel::{self, Flow, Give};
 use crate::worker::Worker;
 
@@ -63,8 +64,7 @@ pub(crate) async fn open(worker: &Rc<Worker>, key: &RouteKey, choice: &Choice<'_
 }
 
 async fn to_pod(begun: Try<'_>, address: SocketAddr) -> Result<Opened, Failure> {
-    let patience = Patience { unacked: STALLED_BODY, ..pod_patience(Duration::ZERO) };
-    match connect(address, begun.worker.shared.timeouts.connect_pod, patience).await {
+    match connect(address, begun.worker.shared.timeouts.connect_pod, patient()).await {
         Ok(pod) => {
             let now = Instant::now();
             let latency = now.saturating_duration_since(begun.began);

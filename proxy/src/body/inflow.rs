@@ -70,7 +70,8 @@ struct Ends {
     at: Instant,
 }
 
-/// A client's body with its patience. A pod that reads slowly does not use it up: then nothing is asked of the client.
+/// A client's body with its patience. A pod that reads slowly does not use up the patience with
+/// silence: then nothing is asked of the client.
 #[derive(Debug)]
 pub(crate) struct Inflow {
     body: Incoming,

@@ -141,6 +141,7 @@ impl<'r> Ground<'r> {
         let (mut first_runs, mut denied) = (true, false);
         let mut look = Instant::now();
         loop {
+            tally.sent += self.scope.resent(self.request);
             let under_way = u32::from(first_runs) + u32::try_from(others.len()).unwrap_or(u32::MAX);
             let failure = tokio::select! {
                 biased;

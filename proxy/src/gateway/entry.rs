@@ -115,6 +115,7 @@ async fn admitted(
         let counted = admit(worker).ok_or_else(|| refuse(Kind::Overloaded))?;
         notes.upgrade = Some(protocol);
         let outgoing = Outgoing::upgrade(head, notes, deadline);
+        spare(&outgoing, repeated.as_ref());
         let (reply, _) = exchange(worker, &route, Scope::Local, &outgoing).await?;
         return Ok(match reply.response.status() {
             StatusCode::SWITCHING_PROTOCOLS => Granted::Switched(reply, body, counted),
@@ -123,13 +124,18 @@ async fn admitted(
     }
     let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts, deadline);
     let outgoing = Outgoing::read(head, body, notes, None, to_pods, bounds, None).await.map_err(refuse)?;
+    spare(&outgoing, repeated.as_ref());
+    exchange(worker, &route, Scope::Local, &outgoing).await.map(|(reply, _)| Granted::Answered(reply))
+}
+
+/// What its own cluster has repeated, or wants sent once ([`REPEATED`]), is shown to one pod only.
+fn spare(outgoing: &Outgoing, repeated: Option<&HeaderValue>) {
     if let Some(repeated) = repeated {
         outgoing.allow(Allowance::ONCE);
         if repeated != "0" {
             outgoing.note_repeated();
         }
     }
-    exchange(worker, &route, Scope::Local, &outgoing).await.map(|(reply, _)| Granted::Answered(reply))
 }
 
 /// The protocol that the client behind a peer asks for, by the rules for this cluster's own clients.

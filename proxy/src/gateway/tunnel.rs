@@ -1,5 +1,6 @@
 //! Raw connections and upgrades of another cluster's clients, to endpoints of this cluster.
 
+use std::future::pending;
 use std::rc::Rc;
 
 use http::header::HeaderValue;
@@ -14,6 +15,7 @@ use crate::body::ResponseBody;
 use crate::exchange::Lost;
 use crate::failure::Kind;
 use crate::hygiene::{TUNNEL, TUNNEL_TCP, UPGRADE, clean_response};
+use crate::relay::machine_gone;
 use crate::retry::Counted;
 use crate::route::InFlight;
 use crate::serve::Answer;
@@ -28,9 +30,10 @@ pub(super) fn connected(
     inflow: Incoming,
     (flight, counted): (InFlight, Counted),
 ) -> Response<Answer> {
+    let gone = machine_gone(&pod);
     let side = Side::Tcp(pod, bytes::Bytes::new());
     let held = Held { _counted: counted, _open: worker.metrics.crossing(), _flight: Some(flight), _seat: None };
-    let mut response = Response::new(start(worker, peer, side, inflow, held));
+    let mut response = Response::new(start(worker, peer, side, inflow, held, gone));
     response.headers_mut().insert(TUNNEL, HeaderValue::from_static(TUNNEL_TCP));
     response
 }
@@ -55,20 +58,32 @@ pub(super) async fn switched(
     head.headers.remove(http::header::CONTENT_LENGTH);
     head.headers.insert(UPGRADE, protocol);
     let held = Held { _counted: counted, _open: worker.metrics.crossing(), _flight: None, _seat: None };
-    let body = start(worker, peer, Side::Upgraded(TokioIo::new(pod)), inflow, held);
+    let body = start(worker, peer, Side::Upgraded(TokioIo::new(pod)), inflow, held, pending());
     Ok(Response::from_parts(head, body))
 }
 
-/// Carries what the peer says to the pod until both have ended or the peer is one no more; what the pod says is the body
-/// of the answer.
-fn start(worker: &Rc<Worker>, peer: &Rc<Peer>, pod: Side, inflow: Incoming, held: Held) -> Answer {
+/// Carries what the peer says to the pod until both have ended, the peer is one no more, or the pod's machine is gone; what the
+/// pod says is the body of the answer.
+fn start(
+    worker: &Rc<Worker>,
+    peer: &Rc<Peer>,
+    pod: Side,
+    inflow: Incoming,
+    held: Held,
+    gone: impl Future<Output = ()> + 'static,
+) -> Answer {
     let (source, sink) = pod.split();
     let pair = Pair::new(held);
     let body = ResponseBody::Tunnel(Flow::open(source, &pair));
     let (worker, peer) = (worker.clone(), peer.clone());
     worker.tasks.clone().spawn_local(async move {
-        let distrust = trusted(&worker, &peer.cluster);
-        carry(&worker, pair, inflow, sink, distrust).await;
+        let over = async {
+            tokio::select! {
+                () = trusted(&worker, &peer.cluster) => {}
+                () = gone => {}
+            }
+        };
+        carry(&worker, pair, inflow, sink, over).await;
     });
     body
 }

@@ -198,3 +198,18 @@ fn answers_lose_what_concerned_the_pods_connection() {
         (&b"upgrade"[..], &HeaderValue::from_static("websocket"))
     );
 }
+
+#[test]
+fn the_crumbs_of_a_cookie_are_one_field_to_pods() {
+    let cookies = |version, fields: &[(&str, &str)]| {
+        let mut head = head("GET", "http://a.b/", version, fields);
+        clean_request(&mut head, 16_384).unwrap();
+        let values = head.headers.get_all(header::COOKIE).iter();
+        values.map(|v| v.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let crumbs = [("host", "a.b"), ("cookie", "a=1"), ("cookie", "b=2; c=3"), ("cookie", "d=4")];
+    assert_eq!(cookies(Version::HTTP_2, &crumbs), ["a=1; b=2; c=3; d=4"]);
+    assert_eq!(cookies(Version::HTTP_2, &crumbs[..2]), ["a=1"]);
+    assert!(cookies(Version::HTTP_2, &crumbs[..1]).is_empty());
+    assert_eq!(cookies(Version::HTTP_11, &crumbs), ["a=1", "b=2; c=3", "d=4"], "which has no business doing that");
+}

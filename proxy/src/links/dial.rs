@@ -92,7 +92,7 @@ pub(super) async fn dial(
     let address = resolve(address, timeouts.connect_gateway).await?;
     let limit = rtt.map_or(timeouts.connect_gateway, |rtt| Duration::from_millis(250) + 2 * rtt);
     let silence = allowance(rtt.unwrap_or_default(), timeouts);
-    let patience = Patience { unacked: 2 * silence, keepalive: Duration::from_secs(1) };
+    let patience = Patience { unacked: Some(2 * silence), keepalive: Duration::from_secs(1) };
 
     let began = Instant::now();
     let tcp = connect(address, limit, patience).await.map_err(|source| DialError::Connect { address, source })?;

@@ -1,4 +1,4 @@
-//! Connections to pods that speak HTTP/2 by prior knowledge (gRPC): few, shared by many streams, watched by pings.
+//! Connections to pods that speak HTTP/2 by prior knowledge (gRPC): few, shared by many streams.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,42 +12,46 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::spoken::Spoken;
-use super::{STALLED_BODY, failure};
+use super::{Load, PodIo, failure};
 use crate::body::RequestBody;
-use crate::config::Timeouts;
+use crate::config::{Limits, Timeouts};
 use crate::exec::LocalExec;
-use crate::links::{Line, Pulse, Seat, Watched};
+use crate::links::{Line, Pulse, Seat};
 use crate::retry::Failure;
-use crate::socket::{Patience, connect, pod_patience};
+use crate::socket::{connect, patient};
 
 /// What a pod may send on one stream before its client has taken it.
 const STREAM_WINDOW: u32 = 64 << 10;
 /// The same on one connection: as much as all of its streams together ([`Line::MOST_STREAMS`] at most), so that clients that
 /// stop reading hold up nobody else.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * Line::MOST_STREAMS;
-/// Silence before a ping.
-const PING: Duration = Duration::from_secs(1);
-/// Silence that means a dead node.
-const SILENCE: Duration = Duration::from_millis(1_500);
-/// hyper's own verdict on a ping, a backstop.
-const PING_BACKSTOP: Duration = Duration::from_secs(10);
 /// How often a connection without streams is looked at; unused twice in a row, it is closed.
 const IDLE_LOOK: Duration = Duration::from_secs(15);
 
-type Driver = http2::Connection<TokioIo<Watched>, RequestBody, LocalExec>;
+type Driver = http2::Connection<TokioIo<PodIo>, RequestBody, LocalExec>;
 
 /// A dial that all who need its connection wait for.
 type Dial = Shared<LocalBoxFuture<'static, Result<Rc<Line>, Failure>>>;
 
 /// One worker's HTTP/2 connections to pods.
-#[derive(Default)]
 pub(crate) struct H2cPods {
+    /// Bytes of fields that a pod may send.
+    head_bytes: u32,
     lines: RefCell<HashMap<SocketAddr, Vec<Rc<Line>>>>,
     dials: RefCell<HashMap<SocketAddr, Dial>>,
     spoken: Spoken,
 }
 
 impl H2cPods {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            head_bytes: u32::try_from(limits.head_bytes).unwrap_or(u32::MAX),
+            lines: RefCell::default(),
+            dials: RefCell::default(),
+            spoken: Spoken::default(),
+        }
+    }
+
     /// Whether a pod on a port that does not say speaks HTTP/2.
     ///
     /// # Errors
@@ -95,21 +99,18 @@ impl H2cPods {
         dials.entry(to).or_insert_with(begin).clone()
     }
 
+    /// Nothing is pinged: gRPC's servers close connections that are (gRFC A8). A dead node is noticed by [`PodIo`].
     async fn dial(self: &Rc<Self>, to: SocketAddr, limit: Duration) -> Result<Rc<Line>, Failure> {
-        let patience = Patience { unacked: STALLED_BODY, ..pod_patience(Duration::ZERO) };
-        let tcp = connect(to, limit, patience).await.map_err(|error| failure(&error))?;
-        let pulse = Pulse::new();
+        let tcp = connect(to, limit, patient()).await.map_err(|error| failure(&error))?;
         let (sender, driver) = http2::Builder::new(LocalExec)
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .keep_alive_interval(PING)
-            .keep_alive_timeout(PING_BACKSTOP)
-            .keep_alive_while_idle(true)
-            .handshake(TokioIo::new(Watched::new(tcp, pulse.clone())))
+            .max_header_list_size(self.head_bytes)
+            .handshake(TokioIo::new(PodIo::new(tcp, Load::Bulk)))
             .await
             .map_err(|_| Failure::Refused)?;
-        let line = Rc::new(Line::new(sender, pulse));
+        let line = Rc::new(Line::new(sender, Pulse::new()));
         self.lines.borrow_mut().entry(to).or_default().push(line.clone());
         tokio::task::spawn_local(self.clone().watch(to, line.clone(), driver));
         Ok(line)
@@ -123,21 +124,14 @@ impl H2cPods {
     }
 
     async fn watch(self: Rc<Self>, to: SocketAddr, line: Rc<Line>, mut driver: Driver) {
-        let pulse = line.pulse().clone();
         tokio::select! {
             biased;
             _ = line.drive(&mut driver) => {}
-            () = pulse.flatline(SILENCE) => line.kill(),
             () = unused(&line) => {}
         }
         // A driver that is dropped lets its streams end.
         line.retire();
         self.forget(to, &line);
-        tokio::select! {
-            biased;
-            () = line.vacated() => {}
-            () = pulse.flatline(SILENCE) => line.kill(),
-        }
     }
 
     fn forget(&self, to: SocketAddr, line: &Rc<Line>) {

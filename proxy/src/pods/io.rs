@@ -1,11 +1,15 @@
 //! A pod's connection as hyper reads and writes it.
 
 use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use super::Load;
+use crate::socket::Watch;
 
 /// A connection on which a pod that has stopped reading may still be heard.
 ///
@@ -19,6 +23,8 @@ pub(super) struct PodIo {
     deaf: Option<ErrorKind>,
     /// It says nothing more.
     ended: bool,
+    /// Whether its machine is there, where the kernel does not end the connection by itself.
+    watch: Option<Watch>,
 }
 
 /// True for a peer that takes nothing more.
@@ -27,8 +33,8 @@ fn is_deaf(error: &io::Error) -> bool {
 }
 
 impl PodIo {
-    pub(super) const fn new(tcp: TcpStream) -> Self {
-        Self { tcp, deaf: None, ended: false }
+    pub(super) fn new(tcp: TcpStream, load: Load) -> Self {
+        Self { tcp, deaf: None, ended: false, watch: (load == Load::Bulk).then(Watch::new) }
     }
 
     /// What writing `size` bytes comes to: one that takes nothing is written to in vain until it has said its last.
@@ -51,7 +57,11 @@ impl AsyncRead for PodIo {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        let read = ready!(Pin::new(&mut this.tcp).poll_read(cx, buf));
+        let Poll::Ready(read) = Pin::new(&mut this.tcp).poll_read(cx, buf) else {
+            let Some(watch) = &mut this.watch else { return Poll::Pending };
+            ready!(watch.poll_silent(this.tcp.as_fd(), cx));
+            return Poll::Ready(Err(ErrorKind::TimedOut.into()));
+        };
         this.ended |= buf.filled().len() == before;
         // The kernel tells a reset once, and the write was told. A broken pipe is one of a pod that had ended before.
         let broken_off = this.ended && read.is_ok() && this.deaf == Some(ErrorKind::ConnectionReset);

@@ -81,13 +81,13 @@ async fn a_body_that_stops_coming_is_given_up() {
 
 #[tokio::test]
 async fn a_body_without_an_end_is_given_up() {
-    let (site, _pod) = site(|config| config.timeouts.upload = Duration::from_millis(300)).await;
+    let (site, _pod) = site(|config| config.timeouts.upload = Duration::from_secs(1)).await;
     let goes_on = async |content| {
         let mut tcp = stalled(&site, content).await;
-        for piece in 0..10 {
+        for piece in 0..25 {
             tokio::time::sleep(Duration::from_millis(100)).await;
             let word = format!("piece{piece}");
-            let sent = tcp.write_all(format!("6\r\n{word}\r\n").as_bytes()).await;
+            let sent = tcp.write_all(format!("{:x}\r\n{word}\r\n", word.len()).as_bytes()).await;
             if sent.is_err() || !hears(&mut tcp, &word).await {
                 return false;
             }
@@ -101,8 +101,8 @@ async fn a_body_without_an_end_is_given_up() {
 
 #[tokio::test]
 async fn a_connection_that_has_lasted_is_asked_to_end() {
-    let (site, _pod) = site(|config| config.timeouts.client_age = Duration::from_millis(1)).await;
-    let got = once(site.door(), get("/slow?100")).await.unwrap();
+    let (site, _pod) = site(|config| config.timeouts.client_age = Duration::from_millis(500)).await;
+    let got = once(site.door(), get("/slow?1000")).await.unwrap();
     assert_eq!((got.status.as_u16(), got.headers["connection"].as_bytes()), (200, &b"close"[..]));
     let mut client = http2(&site).await;
     let slow = Request::get("http://m/slow?3000").body(Full::default()).unwrap();

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::unfold;
@@ -14,11 +15,12 @@ use hyper::client::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use strait_proxy::EndpointState;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use crate::pair::Pair;
-use crate::plain::{LIMIT, listen};
+use crate::plain::{LIMIT, alone, listen};
 use crate::pod::Pod;
 use crate::site::{Site, until};
 
@@ -276,5 +278,25 @@ async fn calls_that_fail_by_their_trailers_eject_a_pod() {
         view.services[0].clusters[0].endpoints[0].state != EndpointState::Ready
     })
     .await;
+    site.stop().await;
+}
+
+/// gRPC's servers close connections that are pinged more often than every five minutes (gRFC A8).
+#[tokio::test]
+async fn a_pod_that_thinks_is_not_pinged() {
+    let (site, pod) = alone("grpc").await;
+    let asked = tokio::spawn(call(site.door()));
+    let (mut server, _) = tokio::time::timeout(LIMIT, pod.accept()).await.expect("the pod is asked").unwrap();
+    server.write_all(b"\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let mut said = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(4), server.read_to_end(&mut said)).await;
+    let mut rest = said.strip_prefix(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("HTTP/2");
+    let mut kinds = Vec::new();
+    while let [a, b, c, kind, ..] = *rest {
+        kinds.push(kind);
+        rest = rest.get(9 + usize::from(a) * 65_536 + usize::from(b) * 256 + usize::from(c)..).unwrap_or_default();
+    }
+    assert!(kinds.contains(&1) && !kinds.contains(&6), "HEADERS and no PING among {kinds:?}");
+    asked.abort();
     site.stop().await;
 }

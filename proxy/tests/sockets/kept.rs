@@ -9,7 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::client::{Got, Kept, get};
 use crate::gateway::{GOOD, ask_for, gateway};
 use crate::plain::{LIMIT, head, listen};
-use crate::site::Site;
+use crate::pod::Pod;
+use crate::site::{Site, until};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -75,12 +76,48 @@ async fn what_is_not_to_be_repeated_is_not() {
 }
 
 #[tokio::test]
+async fn what_is_not_to_be_repeated_is_not_over_http2_either() {
+    for policy in [
+        PolicyRecord { attempts: Some(1), ..PolicyRecord::default() },
+        PolicyRecord { budget_percent: Some(0), ..PolicyRecord::default() },
+    ] {
+        let mut site = Site::new("us-west");
+        site.export();
+        site.slice(2);
+        site.import("kubernetes.io/h2c");
+        site.policy(policy);
+        let mut pods = [Pod::start_h2c(site.pod(0), "0").await, Pod::start_h2c(site.pod(1), "1").await].map(Some);
+        site.start().await;
+        let kill = async {
+            let asked = |pod: &Option<Pod>| pod.as_ref().is_some_and(|pod| pod.count() > 0);
+            until("a pod is asked", || pods.iter().any(asked)).await;
+            let at = pods.iter().position(asked).unwrap();
+            pods[at].take();
+            pods.into_iter().flatten().next().unwrap()
+        };
+        let mut client = Kept::open(site.door()).await.unwrap();
+        let (got, other) = tokio::join!(client.send(get("/slow?60000")), kill);
+        assert_eq!((got.unwrap().status.as_u16(), other.count()), (502, 0));
+        site.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_gateway_shows_one_pod_what_was_or_may_not_be_repeated() {
     let (west, east, pod) = gateway().await;
     drop(pod);
     let pod = listen(west.pod(0)).await;
-    for (repeated, seen) in [(None, 2), (Some("0"), 1), (Some("1"), 1)] {
-        let fields: Vec<_> = GOOD.into_iter().chain(repeated.map(|value| ("x-strait-repeated", value))).collect();
+    let upgrade = Some(("x-strait-upgrade", "websocket"));
+    for (repeated, upgrade, seen) in [
+        (None, None, 2),
+        (Some("0"), None, 1),
+        (Some("1"), None, 1),
+        (None, upgrade, 2),
+        (Some("0"), upgrade, 1),
+        (Some("1"), upgrade, 1),
+    ] {
+        let repeated = repeated.map(|value| ("x-strait-repeated", value));
+        let fields: Vec<_> = GOOD.into_iter().chain(repeated).chain(upgrade).collect();
         let serve = async {
             for _ in 0..seen {
                 drop(asked(&pod).await);
@@ -88,8 +125,8 @@ async fn a_gateway_shows_one_pod_what_was_or_may_not_be_repeated() {
         };
         let (got, ()) = tokio::join!(ask_for("/", &west, &east.identity, &fields), serve);
         let got = got.unwrap();
-        assert_eq!((got.status.as_u16(), got.headers["x-strait-reached"].as_bytes()), (502, &b"1"[..]), "{repeated:?}");
-        assert!(left_alone(&pod).await, "{repeated:?}");
+        assert_eq!((got.status.as_u16(), got.headers["x-strait-reached"].as_bytes()), (502, &b"1"[..]), "{fields:?}");
+        assert!(left_alone(&pod).await, "{fields:?}");
     }
     west.stop().await;
 }

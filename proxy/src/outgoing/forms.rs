@@ -1,0 +1,132 @@
+//! The forms that a request takes: for a pod, for one that speaks HTTP/2, for another cluster's gateway.
+
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Request, StatusCode, Uri, Version};
+
+use super::{Outgoing, Payload};
+use crate::body::{Hold, Released, RequestBody};
+use crate::hygiene::{self, HOP, PORT, REPEATED, SERVICE, UPGRADE, VERSION};
+use crate::route::RouteKey;
+use crate::tunnel::Flow;
+
+impl Outgoing {
+    /// The request as a pod gets it, over HTTP/1.1.
+    pub(crate) fn for_pod(&self) -> Request<RequestBody> {
+        let mut request = self.request(self.uri.clone());
+        let headers = request.headers_mut();
+        if let Some(protocol) = &self.notes.upgrade {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(header::UPGRADE, protocol.clone());
+        } else if self.notes.te_trailers {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
+        if let RequestBody::Streaming(_) = request.body()
+            && self.notes.expect_continue
+        {
+            return hold_back(request);
+        }
+        request.headers_mut().remove(header::EXPECT);
+        if let Some(hints) = self.hints.clone() {
+            hyper::ext::on_informational(&mut request, move |said| {
+                if said.status() == StatusCode::EARLY_HINTS {
+                    hints.heard(said.headers());
+                }
+            });
+        }
+        request
+    }
+
+    /// The request as a pod gets it that speaks HTTP/2.
+    ///
+    /// # Errors
+    /// [`hygiene::Refused`] when there is no host to make `:authority` of.
+    pub(crate) fn for_h2c_pod(&self) -> Result<Request<RequestBody>, hygiene::Refused> {
+        let uri = hygiene::absolute(&self.uri, self.headers.get(header::HOST))?;
+        let mut request = self.request(uri);
+        *request.version_mut() = Version::HTTP_2;
+        let headers = request.headers_mut();
+        headers.remove(header::HOST);
+        headers.remove(header::EXPECT);
+        if self.notes.te_trailers {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
+        Ok(request)
+    }
+
+    /// The request as another cluster's gateway gets it, over HTTP/2. One that [crosses](Self::crosses) has `flow` for a
+    /// body, which waits until the pod there has left HTTP.
+    ///
+    /// # Errors
+    /// As [`Self::for_h2c_pod`].
+    pub(crate) fn for_gateway(
+        &self,
+        key: &RouteKey,
+        flow: Option<Flow>,
+    ) -> Result<Request<RequestBody>, hygiene::Refused> {
+        let mut request = self.for_h2c_pod()?;
+        let expects = self.notes.expect_continue && matches!(request.body(), RequestBody::Streaming(_));
+        let headers = request.headers_mut();
+        address_to_gateway(headers, key);
+        if expects {
+            // The pod there decides; its gateway holds the body until it has.
+            headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+        }
+        headers.insert(VERSION, HeaderValue::from_static(if self.version == Version::HTTP_2 { "2" } else { "1.1" }));
+        self.deadline.tell_gateway(headers);
+        if self.repeated() {
+            headers.insert(REPEATED, HeaderValue::from_static("1"));
+        } else if !self.allowance().replays() {
+            headers.insert(REPEATED, HeaderValue::from_static("0"));
+        }
+        if let (Some(flow), Some(protocol)) = (flow, &self.notes.upgrade) {
+            headers.insert(UPGRADE, protocol.clone());
+            *request.body_mut() = RequestBody::Tunnel(flow);
+        }
+        Ok(request)
+    }
+
+    fn request(&self, uri: Uri) -> Request<RequestBody> {
+        let body = match &mut *self.payload.borrow_mut() {
+            Payload::None => RequestBody::Empty,
+            Payload::Kept(bytes) => RequestBody::Kept(Some(bytes.clone())),
+            stream => match std::mem::replace(stream, Payload::Spent) {
+                Payload::Stream(body) => RequestBody::Streaming(body),
+                _ => RequestBody::Empty,
+            },
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = self.headers.clone();
+        self.deadline.tell(request.headers_mut());
+        request
+    }
+}
+
+/// Names service, port and hop for a gateway.
+pub(crate) fn address_to_gateway(headers: &mut HeaderMap, key: &RouteKey) {
+    let service = HeaderValue::try_from(key.service.to_string()).expect("two DNS labels and a slash");
+    headers.insert(SERVICE, service);
+    headers.insert(PORT, HeaderValue::from(key.port));
+    headers.insert(HOP, HeaderValue::from_static("1"));
+}
+
+/// Keeps `Expect` and holds the body until the pod says 100.
+fn hold_back(request: Request<RequestBody>) -> Request<RequestBody> {
+    let (hold, released) = Hold::new();
+    let mut request = request.map(|body| match body {
+        RequestBody::Streaming(body) => RequestBody::Held(hold, body),
+        other => other,
+    });
+    release_on_continue(&mut request, released);
+    request
+}
+
+fn release_on_continue(request: &mut Request<RequestBody>, released: Released) {
+    hyper::ext::on_informational(request, move |response| {
+        if response.status() == StatusCode::CONTINUE {
+            released.release();
+        }
+    });
+}
