@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, Response, StatusCode, header};
+use http::{HeaderMap, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 
@@ -35,6 +35,8 @@ const SOON: Duration = Duration::from_millis(250);
 pub(crate) enum Held {
     /// To a pod; goes back to its stack.
     Pod(PodKey, SendRequest<RequestBody>),
+    /// To a pod that speaks HTTP/1.0: hyper would speak it too from here on, which has no body of unknown length.
+    OldPod { _sender: SendRequest<RequestBody> },
     /// A stream's seat on an HTTP/2 connection.
     Stream(Seat),
     /// A stream that carries an upgraded connection from here on.
@@ -207,7 +209,9 @@ async fn to_pod(
                 let now = Instant::now();
                 let latency = now.saturating_duration_since(begun.began);
                 let flight = begun.answered(outcome(response.status(), response.headers(), latency), now);
-                return Ok(Reply { response, flight, held: Held::Pod(key, sender) });
+                let old = response.version() < Version::HTTP_11;
+                let held = if old { Held::OldPod { _sender: sender } } else { Held::Pod(key, sender) };
+                return Ok(Reply { response, flight, held });
             }
             Err(error) => error,
         };

@@ -22,6 +22,7 @@ mod half_closed;
 mod hints;
 mod io;
 mod left;
+mod linger;
 mod streams;
 mod visit;
 
@@ -45,6 +46,7 @@ use crate::worker::Worker;
 use clock::HeadClock;
 use detect::{Spoken, Waits, detect};
 use io::ClientIo;
+use linger::linger;
 use streams::StreamExec;
 use visit::{Ended, Manner};
 
@@ -156,7 +158,11 @@ async fn http1(worker: &Rc<Worker>, door: &Rc<Door>, visit: &Rc<Visit>, io: Clie
         Ended::Idle => true,
         Ended::Over(Ok(())) if visit.leaves_http() => false,
         ended => {
+            let over = matches!(ended, Ended::Over(_));
             tell(worker, door, visit, ended);
+            if over {
+                Box::pin(linger(Pin::into_inner(conn).into_parts().io.into_inner())).await;
+            }
             return None;
         }
     };

@@ -151,8 +151,7 @@ pub(crate) enum Asker {
 }
 
 /// The answer to a request that failed here. The one place where a failure becomes a status: in a 200 with `grpc-status`
-/// when it was a `grpc` call. `random` spreads those who
-/// come back.
+/// when it was a `grpc` call. `random` spreads those who come back.
 pub(crate) fn answer(kind: Kind, grpc: bool, asker: Asker, random: u32) -> Response<Option<Bytes>> {
     let mut response = Response::new(None);
     let headers = response.headers_mut();
@@ -172,11 +171,22 @@ pub(crate) fn answer(kind: Kind, grpc: bool, asker: Asker, random: u32) -> Respo
     }
     let status = kind.status();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE"));
+    }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after(random)));
     }
     *response.status_mut() = status;
     *response.body_mut() = Some(Bytes::from(format!("strait: {}: {}\n", kind.word(), kind.sentence())));
+    response
+}
+
+/// The same to a HEAD, which says how long its body would be and has none: over HTTP/2 nobody else takes it away.
+pub(crate) fn without_body(mut response: Response<Option<Bytes>>) -> Response<Option<Bytes>> {
+    if let Some(body) = response.body_mut().take() {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
     response
 }
 

@@ -79,10 +79,23 @@ pub(crate) fn clean_request(head: &mut Parts, max_target: usize) -> Result<Notes
     remove_named_by_connection(&mut head.headers)?;
     remove_hop_by_hop(&mut head.headers);
     strip_private(&mut head.headers);
+    one_length(&mut head.headers);
     if head.version == Version::HTTP_2 {
         join_cookies(&mut head.headers);
     }
     Ok(notes)
+}
+
+/// A length that was said more than once, and every time the same as hyper has seen to, is said once (RFC 9110 §8.6).
+fn one_length(headers: &mut HeaderMap) {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else { return };
+    if lengths.next().is_none() && !first.as_bytes().contains(&b',') {
+        return;
+    }
+    let first = first.as_bytes().split(|b| *b == b',').next().unwrap_or_default().trim_ascii();
+    let length = HeaderValue::from_bytes(first).expect("a part of a value is one");
+    headers.insert(header::CONTENT_LENGTH, length);
 }
 
 /// RFC 9113 §8.2.3: a client of HTTP/2 may split its cookies over several fields, of which servers of HTTP/1.1 read the first.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 
 use crate::admission::{Urgency, admits};
@@ -15,7 +15,7 @@ use crate::deadline::Deadline;
 use crate::door::{Door, Standing};
 use crate::exchange::{Lost, Scope, exchange};
 use crate::extended_connect::{self, Asked};
-use crate::failure::{Asker, Kind, answer};
+use crate::failure::{Asker, Kind, answer, without_body};
 use crate::health::{Outcome, grpc_outcome, is_grpc};
 use crate::hygiene::{SERVED_BY, clean_request, clean_response};
 use crate::outgoing::{Bounds, Outgoing};
@@ -91,7 +91,7 @@ pub(crate) async fn serve(
 ) -> Response<Answer> {
     let asked = extended_connect::asked(&mut request);
     let connects = asked.is_some();
-    let version = request.version();
+    let (version, head_only) = (request.version(), request.method() == Method::HEAD);
     // What is refused by a 200 of gRPC would be taken for a grant.
     let grpc = !connects && is_grpc(request.headers());
     let under_way = UnderWay {
@@ -122,16 +122,24 @@ pub(crate) async fn serve(
         Err(kind) => {
             door.metrics.failed(kind, latency);
             visit.outflow().iter().for_each(|outflow| outflow.gave(0, began + latency));
-            answer(kind, grpc, Asker::Client, worker.with_rng(|rng| rng.u32(..))).map(ResponseBody::Own)
+            let own = answer(kind, grpc, Asker::Client, worker.with_rng(|rng| rng.u32(..)));
+            if head_only { without_body(own) } else { own }.map(ResponseBody::Own)
         }
     };
     if connects {
         extended_connect::translate(&mut response);
     }
-    let ends =
-        refused || worker.leaving() || door.standing(worker) != Standing::Open || visit.outstayed(began + latency);
+    // Its length is told by its end alone.
+    let endless = version < Version::HTTP_11 && response.body().size_hint().exact().is_none();
+    let ends = refused
+        || endless
+        || worker.leaving()
+        || door.standing(worker) != Standing::Open
+        || visit.outstayed(began + latency);
     if ends && version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        // To an old client hyper would add that it stays open, if the answer were not as old.
+        *response.version_mut() = version;
     }
     response
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use strait_catalog::{Protocol, ServiceKey, Snapshot};
 use tokio::net::TcpStream;
@@ -17,7 +17,7 @@ use crate::attempt::{Opened, Reply};
 use crate::body::ResponseBody;
 use crate::deadline::Deadline;
 use crate::exchange::{Lost, Scope, exchange};
-use crate::failure::{Asker, Kind, answer};
+use crate::failure::{Asker, Kind, answer, without_body};
 use crate::health::is_grpc;
 use crate::hygiene::{
     self, HOP, LOAD, PORT, REPEATED, Refused, SERVICE, TUNNEL, TUNNEL_TCP, UPGRADE, VERSION, clean_request,
@@ -43,7 +43,7 @@ enum Granted {
 
 /// Answers one request of a peer.
 pub(super) async fn serve(worker: &Rc<Worker>, peer: &Rc<Peer>, request: Request<Incoming>) -> Response<Answer> {
-    let grpc = is_grpc(request.headers());
+    let (grpc, head_only) = (is_grpc(request.headers()), request.method() == Method::HEAD);
     let under_way = UnderWay { _request: worker.budget.request(), _busy: None, outflow: None };
     let mut report = None;
     let result = match admitted(worker, peer, request, &mut report).await {
@@ -65,7 +65,8 @@ pub(super) async fn serve(worker: &Rc<Worker>, peer: &Rc<Peer>, request: Request
     let mut response = result.unwrap_or_else(|lost| {
         peer.metrics.failed(lost.kind);
         let random = worker.with_rng(|rng| rng.u32(..));
-        answer(lost.kind, grpc, Asker::Proxy { touched: lost.touched }, random).map(ResponseBody::Own)
+        let own = answer(lost.kind, grpc, Asker::Proxy { touched: lost.touched }, random);
+        if head_only { without_body(own) } else { own }.map(ResponseBody::Own)
     });
     if let Some(load) = load {
         response.headers_mut().insert(LOAD, load);
@@ -125,7 +126,12 @@ async fn admitted(
     let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts, deadline);
     let outgoing = Outgoing::read(head, body, notes, None, to_pods, bounds, None).await.map_err(refuse)?;
     spare(&outgoing, repeated.as_ref());
-    exchange(worker, &route, Scope::Local, &outgoing).await.map(|(reply, _)| Granted::Answered(reply))
+    let (reply, _) = exchange(worker, &route, Scope::Local, &outgoing).await?;
+    if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody asked for it, and HTTP/2 has no such status.
+        return Err(Lost { kind: Kind::Broken, touched: true });
+    }
+    Ok(Granted::Answered(reply))
 }
 
 /// What its own cluster has repeated, or wants sent once ([`REPEATED`]), is shown to one pod only.

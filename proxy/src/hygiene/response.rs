@@ -4,7 +4,7 @@ use http::header::{self, HeaderMap, HeaderName};
 use http::response::Parts;
 use http::{StatusCode, Version};
 
-use super::{remove_hop_by_hop, strip_private, tokens};
+use super::{one_length, remove_hop_by_hop, strip_private, tokens};
 
 /// Removes from a pod's or gateway's response what concerned that connection only, and every private field. A 101
 /// keeps `Connection` and `Upgrade`, which are what it says.
@@ -12,6 +12,11 @@ pub(crate) fn clean_response(head: &mut Parts) {
     let upgrade =
         (head.status == StatusCode::SWITCHING_PROTOCOLS).then(|| head.headers.get(header::UPGRADE).cloned()).flatten();
     remove_named(&mut head.headers);
+    if head.headers.contains_key(header::TRANSFER_ENCODING) {
+        // Chunks go before a length (RFC 9112 §6.3), which may be any.
+        head.headers.remove(header::CONTENT_LENGTH);
+    }
+    one_length(&mut head.headers);
     remove_hop_by_hop(&mut head.headers);
     strip_private(&mut head.headers);
     if let Some(protocol) = upgrade {

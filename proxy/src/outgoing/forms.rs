@@ -1,7 +1,8 @@
 //! The forms that a request takes: for a pod, for one that speaks HTTP/2, for another cluster's gateway.
 
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Request, StatusCode, Uri, Version};
+use http::{Method, Request, StatusCode, Uri, Version};
+use http_body::Body;
 
 use super::{Outgoing, Payload};
 use crate::body::{Hold, Released, RequestBody};
@@ -21,6 +22,7 @@ impl Outgoing {
             headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
         }
+        frame(&mut request);
         if let RequestBody::Streaming(_) = request.body()
             && self.notes.expect_continue
         {
@@ -110,6 +112,22 @@ pub(crate) fn address_to_gateway(headers: &mut HeaderMap, key: &RouteKey) {
     headers.insert(SERVICE, service);
     headers.insert(PORT, HeaderValue::from(key.port));
     headers.insert(HOP, HeaderValue::from_static("1"));
+}
+
+/// Says how a body comes where hyper would not: in a GET it takes one without a length for none, and of a POST without one it says
+/// no length, which some servers want (RFC 9110 §8.6).
+fn frame(request: &mut Request<RequestBody>) {
+    let expected = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
+    let length = match request.body() {
+        RequestBody::Streaming(body) if body.size_hint().exact().is_none() => None,
+        RequestBody::Empty if expected => Some(0),
+        _ => return,
+    };
+    let headers = request.headers_mut();
+    match length {
+        None => headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
+        Some(length) => headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length)),
+    };
 }
 
 /// Keeps `Expect` and holds the body until the pod says 100.

@@ -8,6 +8,7 @@ mod deadlines;
 mod detect;
 mod extended_connect;
 mod failover;
+mod framing;
 mod gateway;
 mod grpc;
 mod half_closed;
