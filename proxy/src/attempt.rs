@@ -221,13 +221,13 @@ async fn to_pod(
                 request.take_back(message);
                 reused
             }
-            None if reused && replayable && !request.repeated() => {
+            None if reused && replayable => {
                 *touched = true;
-                let Some(room) = worker.budget.replay(request.allowance().budget_percent) else {
+                if request.repeated() {
                     // Whether the pod is there, only another connection could tell.
                     return Err(begun.unjudged(Failure::Broken));
-                };
-                request.note_resent(room);
+                }
+                request.note_resent();
                 true
             }
             None => {

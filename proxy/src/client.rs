@@ -160,7 +160,7 @@ async fn http1(worker: &Rc<Worker>, door: &Rc<Door>, visit: &Rc<Visit>, io: Clie
         ended => {
             let over = matches!(ended, Ended::Over(_));
             tell(worker, door, visit, ended);
-            if over {
+            if over && !matches!(*worker.phase.borrow(), Phase::Stopping(_)) {
                 Box::pin(linger(Pin::into_inner(conn).into_parts().io.into_inner())).await;
             }
             return None;

@@ -20,7 +20,7 @@ use crate::failure::Kind;
 use crate::health::is_grpc;
 use crate::hygiene::Notes;
 use crate::plan::PodSpeech;
-use crate::retry::{Allowance, Counted, Failure, Left, idempotent};
+use crate::retry::{Allowance, Failure, Left, idempotent};
 
 mod forms;
 
@@ -76,7 +76,6 @@ pub(crate) struct Outgoing {
     allowance: Cell<Allowance>,
     /// It was sent again on another connection to the same pod, since it was asked last.
     resent: Cell<bool>,
-    room: RefCell<Option<Counted>>,
     /// What pods are spoken to in.
     pub(crate) to_pods: PodSpeech,
     /// The client's side of an upgrade, once.
@@ -126,7 +125,6 @@ impl Outgoing {
             repeated: Cell::new(false),
             allowance: Cell::default(),
             resent: Cell::new(false),
-            room: RefCell::default(),
             to_pods,
             upgrade,
             hints: None,
@@ -148,7 +146,6 @@ impl Outgoing {
             repeated: Cell::new(false),
             allowance: Cell::default(),
             resent: Cell::new(false),
-            room: RefCell::default(),
             to_pods: PodSpeech::Http1,
             upgrade: None,
             hints: None,
@@ -196,12 +193,10 @@ impl Outgoing {
         self.allowance.get()
     }
 
-    /// Notes that it is sent to its pod a second time, since the connection ended under the first. It keeps its `room` in the
-    /// budget until it is answered, whatever is tried after that.
-    pub(crate) fn note_resent(&self, room: Counted) {
+    /// Notes that it is sent to its pod a second time, since the connection ended under the first.
+    pub(crate) fn note_resent(&self) {
         self.note_repeated();
         self.resent.set(true);
-        *self.room.borrow_mut() = Some(room);
     }
 
     /// True when it was, since this was asked last.

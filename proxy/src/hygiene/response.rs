@@ -11,11 +11,11 @@ use super::{one_length, remove_hop_by_hop, strip_private, tokens};
 pub(crate) fn clean_response(head: &mut Parts) {
     let upgrade =
         (head.status == StatusCode::SWITCHING_PROTOCOLS).then(|| head.headers.get(header::UPGRADE).cloned()).flatten();
-    remove_named(&mut head.headers);
     if head.headers.contains_key(header::TRANSFER_ENCODING) {
         // Chunks go before a length (RFC 9112 §6.3), which may be any.
         head.headers.remove(header::CONTENT_LENGTH);
     }
+    remove_named(&mut head.headers);
     one_length(&mut head.headers);
     remove_hop_by_hop(&mut head.headers);
     strip_private(&mut head.headers);

@@ -65,6 +65,9 @@ impl Spoken {
             all.retain(|_, known| within(known.asked, REMEMBERED));
         }
         let known = all.entry(to).or_default();
+        if !within(known.asked, REMEMBERED) {
+            known.http2 = None;
+        }
         let fresh = known.http2.is_some() && within(known.asked, HOLDS);
         if !fresh && known.asking.is_none() {
             known.asked = Some(now);
@@ -79,7 +82,10 @@ impl Spoken {
             let answer = begins(to, limit).await;
             if let Some(known) = self.0.borrow_mut().get_mut(&to) {
                 known.asking = None;
-                known.http2 = answer.unwrap_or_default().or(known.http2);
+                // A pod that says nothing is asked again when the time comes, not by each request.
+                if let Ok(spoken) = answer {
+                    known.http2 = spoken.or(known.http2).or(Some(false));
+                }
             }
             answer
         };

@@ -1,8 +1,8 @@
 //! Whether a peer's machine is still there, however busy its program is.
 //!
 //! A program may be silent for as long as it likes: a model that thinks, a query that waits for a lock, a garbage collector. Its
-//! kernel is not: it acknowledges what is sent to it, and a keepalive probe each second when nothing is. So what is looked at is
-//! when the peer's kernel was last heard. `TCP_USER_TIMEOUT` cannot tell the two apart, since it also runs while a program
+//! kernel is not: it acknowledges what is sent to it, and a keepalive probe each second when nothing is and nothing comes. So what is
+//! looked at is when the peer's kernel was last heard. `TCP_USER_TIMEOUT` cannot tell the two apart, since it also runs while a program
 //! does not read; and pings of HTTP/2 are answered by programs, of which gRPC's close connections that are pinged more often
 //! than every five minutes (gRFC A8).
 
@@ -15,15 +15,22 @@ use tokio::time::{Instant, Sleep};
 
 use super::heard::{Heard, heard};
 
-/// How often is looked.
+/// How soon is looked again at the most.
 const LOOK: Duration = Duration::from_millis(250);
 /// Nothing heard for so long, at two looks in a row, is silence: two probes were lost, and it is not this machine that was late.
 const SILENCE: Duration = Duration::from_millis(2_100);
 
 impl Heard {
-    /// True when it should have been heard by now. A peer that takes nothing is only probed, less and less often.
+    /// True when it should have been heard by now. A peer that takes nothing is only asked now and then: with what it has not
+    /// acknowledged, or by probes of its window, less and less often.
     fn is_silent(self) -> bool {
-        self.since_ack > SILENCE && (self.owes || !self.queued)
+        let Some(since) = self.since.filter(|since| *since > SILENCE) else { return false };
+        self.owes.map_or(!self.queued, |again| since > again)
+    }
+
+    /// When it can be silent at the soonest.
+    fn look_in(self) -> Duration {
+        SILENCE.saturating_sub(self.since.unwrap_or_default()).max(LOOK)
     }
 }
 
@@ -37,20 +44,22 @@ pub(crate) struct Watch {
 impl Watch {
     /// Looks from now on.
     pub(crate) fn new() -> Self {
-        Self { look: Box::pin(tokio::time::sleep(LOOK)), suspect: false }
+        Self { look: Box::pin(tokio::time::sleep(SILENCE)), suspect: false }
     }
 
     /// Ready when the peer's machine has fallen silent.
     pub(crate) fn poll_silent(&mut self, tcp: BorrowedFd<'_>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             ready!(self.look.as_mut().poll(cx));
-            self.look.as_mut().reset(Instant::now() + LOOK);
             // A socket that cannot be asked tells whoever uses it.
-            let silent = heard(tcp).is_ok_and(Heard::is_silent);
+            let heard = heard(tcp).ok();
+            let silent = heard.is_some_and(Heard::is_silent);
             if silent && self.suspect {
                 return Poll::Ready(());
             }
             self.suspect = silent;
+            let pause = if silent { LOOK } else { heard.map_or(SILENCE, Heard::look_in) };
+            self.look.as_mut().reset(Instant::now() + pause);
         }
     }
 }
@@ -72,16 +81,25 @@ mod tests {
 
     #[test]
     fn who_owes_a_word_is_silent_and_who_takes_nothing_is_not() {
-        for (ms, owes, queued, silent) in [
-            (2_000, true, false, false),
-            (2_200, true, false, true),
-            (2_200, true, true, true),
-            (2_200, false, false, true),
-            (100_000, false, true, false),
+        const MS: fn(u64) -> Duration = Duration::from_millis;
+        for (what, since, owes, queued, silent) in [
+            ("a probe may be lost", Some(2_000), None, false, false),
+            ("two are not", Some(2_200), None, false, true),
+            ("nor what was sent again and again", Some(2_200), Some(1_600), false, true),
+            ("more waits", Some(2_200), Some(1_600), true, true),
+            ("it takes nothing, and said so the last time", Some(2_900), Some(3_200), true, false),
+            ("its window is closed", Some(100_000), None, true, false),
+            ("both have ended", None, None, false, false),
         ] {
-            let heard = Heard { since_ack: Duration::from_millis(ms), owes, queued };
-            assert_eq!(heard.is_silent(), silent, "{heard:?}");
+            let heard = Heard { since: since.map(MS), owes: owes.map(MS), queued };
+            assert_eq!(heard.is_silent(), silent, "{what}: {heard:?}");
         }
+    }
+
+    #[test]
+    fn nobody_is_looked_at_before_he_can_be_silent() {
+        let of = |ms| Heard { since: Some(Duration::from_millis(ms)), owes: None, queued: false }.look_in().as_millis();
+        assert_eq!([of(0), of(1_000), of(2_050), of(60_000)], [2_100, 1_100, 250, 250]);
     }
 
     /// The kernel's word, for as long as it takes to mistake either for silence.

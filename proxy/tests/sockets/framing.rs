@@ -118,7 +118,7 @@ async fn what_http2_says_by_ending_a_stream_is_said_in_words() {
 /// Clients that write all of an upload before they read.
 #[tokio::test]
 async fn who_is_refused_in_the_middle_of_an_upload_can_end_it_and_hear_why() {
-    const UPLOAD: usize = 16 << 20;
+    const UPLOAD: usize = 8 << 20;
     let (site, pod) = alone("http").await;
     for _ in 0..10 {
         let mut client = TcpStream::connect(site.door()).await.unwrap();
