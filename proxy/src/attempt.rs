@@ -190,7 +190,7 @@ async fn to_pod(
 ) -> Result<Reply, Failure> {
     // What may have reached a pod before is not put at the risk of a connection that its pod is about to close.
     let mut connection = match request.repeated() {
-        false => worker.pods.connection(key, begun.began).await,
+        false => worker.pods.connection(key, begun.began, !request.replayable()).await,
         true => Box::pin(worker.pods.dial(key)).await,
     };
     loop {

@@ -20,6 +20,9 @@ use crate::config::{Limits, Timeouts};
 use crate::retry::Failure;
 use crate::socket::{connect, hasty, patient};
 
+/// Servers close idle connections after some seconds, few of them sooner than this.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// What a connection carries towards the pod, which decides how silence is read.
 ///
 /// A peer's window is never full of heads and small bodies, so 300 ms without an acknowledgement mean a dead node; a pod that
@@ -67,17 +70,21 @@ impl Pods {
         }
     }
 
-    /// The freshest idle connection that is ready for a request.
-    fn take(&self, key: PodKey, now: Instant) -> Option<SendRequest<RequestBody>> {
+    /// The freshest idle connection that is ready for a request, if it has not been idle for longer than that.
+    fn take(&self, key: PodKey, now: Instant, longest: Duration) -> Option<SendRequest<RequestBody>> {
         let mut stacks = self.stacks.borrow_mut();
         let stack = stacks.get_mut(&key)?;
         let mut at = stack.len();
         while at > 0 {
             at -= 1;
             let idle = &stack[at];
-            if now.saturating_duration_since(idle.since) > self.keep {
-                // Everything below is older still.
+            let idle_for = now.saturating_duration_since(idle.since);
+            // Everything below is older still.
+            if idle_for > self.keep {
                 stack.drain(..=at);
+                return None;
+            }
+            if idle_for > longest {
                 return None;
             }
             if idle.sender.is_closed() {
@@ -101,12 +108,13 @@ impl Pods {
         }
     }
 
-    /// An idle connection, else a new one.
+    /// An idle connection, else a new one. What cannot be repeated (`once`) is not put at the risk of one that its pod may be about
+    /// to close.
     ///
     /// # Errors
     /// [`Failure::Refused`] or [`Failure::ConnectTimeout`].
-    pub(crate) async fn connection(&self, key: PodKey, now: Instant) -> Result<PodConnection, Failure> {
-        match self.take(key, now) {
+    pub(crate) async fn connection(&self, key: PodKey, now: Instant, once: bool) -> Result<PodConnection, Failure> {
+        match self.take(key, now, if once { FRESH } else { self.keep }) {
             Some(sender) => Ok(PodConnection { sender, reused: true }),
             // Boxed, so that the many that find one do not carry it.
             None => Box::pin(self.dial(key)).await,

@@ -6,7 +6,7 @@ use strait_catalog::PolicyRecord;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::client::{Got, Kept, get};
+use crate::client::{Got, Kept, get, post};
 use crate::gateway::{GOOD, ask_for, gateway};
 use crate::plain::{LIMIT, head, listen};
 use crate::pod::Pod;
@@ -59,6 +59,27 @@ async fn one_that_ends_under_a_request_is_replaced() {
     let (site, pod) = under(PolicyRecord::default()).await;
     let got = second_of(&site, &pod, async || asked(&pod).await.write_all(ANSWER).await.unwrap()).await;
     assert_eq!((got.status.as_u16(), &*got.body), (200, "ok"));
+    site.stop().await;
+}
+
+/// Pods close idle connections when they like, and what meets one cannot be told from what was done.
+#[tokio::test]
+async fn what_cannot_be_repeated_goes_over_a_connection_that_was_used_just_now() {
+    let (site, pod) = under(PolicyRecord::default()).await;
+    let mut client = Kept::open(site.door()).await.unwrap();
+    let serve = async {
+        let mut first = asked(&pod).await;
+        first.write_all(ANSWER).await.unwrap();
+        asked(&pod).await.write_all(ANSWER).await.unwrap();
+        drop(first);
+    };
+    let ask = async {
+        for pause in [0, 1_500] {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            assert_eq!(client.send(post("/", "once")).await.unwrap().status, 200);
+        }
+    };
+    tokio::join!(ask, serve);
     site.stop().await;
 }
 
