@@ -215,28 +215,17 @@ async fn to_pod(
             }
             Err(error) => error,
         };
-        let unsent = error.take_message();
-        let again = match unsent {
-            Some(message) => {
-                request.take_back(message);
-                reused
-            }
-            None if reused && replayable => {
-                *touched = true;
-                if request.repeated() {
-                    // Whether the pod is there, only another connection could tell.
-                    return Err(begun.unjudged(Failure::Broken));
-                }
-                request.note_resent();
-                true
-            }
-            None => {
-                *touched = true;
-                false
-            }
-        };
-        if !again {
+        let sent = error.take_message().map(|message| request.take_back(message)).is_none();
+        *touched |= sent;
+        if !reused || (sent && !replayable) {
             return Err(begun.failed(pod_failure(error.error(), request)));
+        }
+        if sent && request.repeated() {
+            // Whether the pod is there, only another connection could tell.
+            return Err(begun.unjudged(Failure::Broken));
+        }
+        if sent {
+            request.note_resent();
         }
         // A kept connection ended under the request, as kept connections do: once more on a new one, which tells
         // whether the pod is there.

@@ -14,7 +14,7 @@ use strait_proxy::ProxyConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::client::{get, once};
+use crate::client::{self, get, once};
 use crate::pod::Pod;
 use crate::site::{Site, until};
 
@@ -104,7 +104,7 @@ async fn a_connection_that_has_lasted_is_asked_to_end() {
     let (site, _pod) = site(|config| config.timeouts.client_age = Duration::from_millis(500)).await;
     let got = once(site.door(), get("/slow?1000")).await.unwrap();
     assert_eq!((got.status.as_u16(), got.headers["connection"].as_bytes()), (200, &b"close"[..]));
-    let mut client = http2(&site).await;
+    let mut client: Http2 = client::http2(site.door()).await;
     let slow = Request::get("http://m/slow?3000").body(Full::default()).unwrap();
     assert_eq!(client.send_request(slow).await.unwrap().status(), 200, "what is under way is answered");
     until("the client was sent away", || client.is_closed()).await;
@@ -125,13 +125,6 @@ async fn a_client_that_reads_nothing_is_cut() {
 }
 
 type Http2 = SendRequest<Full<Bytes>>;
-
-async fn http2(site: &Site) -> Http2 {
-    let tcp = TcpStream::connect(site.door()).await.unwrap();
-    let (sender, conn) = http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.unwrap();
-    tokio::spawn(conn);
-    sender
-}
 
 #[tokio::test]
 async fn an_http2_stream_without_any_window_is_reset_however_little_there_is_to_read() {
@@ -165,9 +158,9 @@ async fn an_http2_stream_that_is_not_read_is_reset_alone() {
     let edit = |config: &mut ProxyConfig| config.timeouts.unread = Duration::from_millis(500);
     let (site, _pod) = site(edit).await;
     let (calls, _grpc_pod) = site_before(Pod::start_h2c, edit).await;
-    let mut caller = http2(&calls).await;
+    let mut caller = client::http2(calls.door()).await;
     let call = unread(&mut caller, "application/grpc").await;
-    let mut client = http2(&site).await;
+    let mut client = client::http2(site.door()).await;
     let answer = unread(&mut client, "text/plain").await;
     let in_flight = || site.proxy().view().services[0].clusters[0].in_flight;
     until("the answer has begun", || in_flight() == 1).await;

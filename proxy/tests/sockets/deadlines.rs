@@ -6,11 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
 
-use crate::client::{Got, PATIENCE, read};
+use crate::client::{self, Got, PATIENCE, read};
 use crate::gateway::{GOOD, ask_for, gateway};
 use crate::pair::Pair;
 use crate::pod::Pod;
@@ -18,9 +15,7 @@ use crate::site::Site;
 
 /// A gRPC call with that `grpc-timeout`.
 async fn call(to: SocketAddr, path: &str, limit: &str) -> Got {
-    let tcp = TcpStream::connect(to).await.unwrap();
-    let (mut sender, conn) = http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.unwrap();
-    tokio::spawn(conn);
+    let mut sender = client::http2(to).await;
     let request = Request::post(format!("http://model.ml{path}"))
         .header("content-type", "application/grpc")
         .header("grpc-timeout", limit)

@@ -5,14 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use strait_identity::{Alpn, Identity};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::client::{get, once};
+use crate::client::{self, get, once};
 use crate::pair::Pair;
 use crate::plain::{LIMIT, both, listen, passes};
 use crate::pod::Pod;
@@ -56,11 +54,7 @@ async fn pods_are_spoken_to_as_their_client_speaks() {
     for home in [true, false] {
         pair.west_pods.clear();
         let pod = Pod::start_h2c(if home { pair.west.pod(0) } else { pair.east.pod(0) }, "h2c").await;
-        let (mut sender, conn) = {
-            let tcp = TcpStream::connect(pair.west.door()).await.unwrap();
-            http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.unwrap()
-        };
-        tokio::spawn(conn);
+        let mut sender = client::http2(pair.west.door()).await;
         let request = Request::get("http://m/").body(Full::<Bytes>::default()).unwrap();
         let (head, body) = sender.send_request(request).await.unwrap().into_parts();
         let from = if home { "us-west" } else { "us-east" };

@@ -3,11 +3,10 @@
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::client::http2;
 use crate::plain::{LIMIT, alone, head, rest};
 use crate::site::Site;
 
@@ -88,13 +87,7 @@ async fn old_clients_and_pods_know_where_a_body_ends() {
 #[tokio::test]
 async fn what_http2_says_by_ending_a_stream_is_said_in_words() {
     let (site, pod) = alone("http").await;
-    let open = async || {
-        let tcp = TcpStream::connect(site.door()).await.unwrap();
-        let (sender, conn) = http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.unwrap();
-        tokio::spawn(conn);
-        sender
-    };
-    let mut client = open().await;
+    let mut client = http2(site.door()).await;
     let post = client.send_request(Request::post("http://m/").body(Full::<Bytes>::default()).unwrap());
     let serve = async {
         let mut server = accept(&pod).await;
@@ -107,7 +100,7 @@ async fn what_http2_says_by_ending_a_stream_is_said_in_words() {
     assert!(seen.contains("content-length: 0\r\n"), "{seen}");
 
     drop(pod);
-    let mut client = open().await;
+    let mut client = http2(site.door()).await;
     let asked = client.send_request(Request::head("http://m/").body(Full::<Bytes>::default()).unwrap());
     let (told, body) = asked.await.unwrap().into_parts();
     assert_eq!((told.status.as_u16(), told.headers.contains_key("content-length")), (503, true), "{told:?}");

@@ -19,6 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use crate::client;
 use crate::pair::Pair;
 use crate::plain::{LIMIT, alone, listen};
 use crate::pod::Pod;
@@ -30,9 +31,7 @@ async fn call(to: SocketAddr) -> (String, Option<HeaderMap>, http::response::Par
 }
 
 async fn call_for(path: &str, to: SocketAddr) -> (String, Option<HeaderMap>, http::response::Parts) {
-    let tcp = TcpStream::connect(to).await.unwrap();
-    let (mut sender, conn) = http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.unwrap();
-    tokio::spawn(conn);
+    let mut sender = client::http2(to).await;
     let request = Request::post(format!("http://model.ml{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
@@ -66,14 +65,11 @@ async fn at_home() {
     site.stop().await;
 }
 
-/// Calls that are all under way at once.
-async fn rush(to: SocketAddr, calls: usize) {
+/// Calls that are all under way at once, until the proxy holds none of them.
+async fn rush(site: &Site, calls: usize) {
     let mut clients = Vec::new();
     while clients.len() * 100 < calls {
-        let tcp = TcpStream::connect(to).await.unwrap();
-        let (sender, conn) = http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.unwrap();
-        tokio::spawn(conn);
-        clients.push(sender);
+        clients.push(client::http2(site.door()).await);
     }
     let call = |at: usize| {
         let mut sender = clients[at % clients.len()].clone();
@@ -85,6 +81,8 @@ async fn rush(to: SocketAddr, calls: usize) {
         }
     };
     futures_util::future::join_all((0..calls).map(call)).await;
+    // A client has its answer a moment before the stream's seat is free.
+    until("nothing is under way", || site.proxy().view().services[0].clusters[0].in_flight == 0).await;
 }
 
 #[tokio::test]
@@ -96,14 +94,14 @@ async fn many_calls_share_few_connections() {
     let pod = Pod::start_h2c(site.pod(0), "pod-0").await;
     site.start_with(|config| config.workers = std::num::NonZeroUsize::new(1)).await;
     let connections = || pod.connections.load(std::sync::atomic::Ordering::SeqCst);
-    rush(site.door(), 60).await;
+    rush(&site, 60).await;
     assert_eq!(connections(), 1, "those who come while it is dialled wait for it");
     // The pod allows 200 at once, as it has said since.
-    rush(site.door(), 150).await;
+    rush(&site, 150).await;
     assert_eq!(connections(), 1);
-    rush(site.door(), 190).await;
+    rush(&site, 190).await;
     assert_eq!(connections(), 2, "before the last place is taken");
-    rush(site.door(), 100).await;
+    rush(&site, 100).await;
     assert_eq!(connections(), 2);
     site.stop().await;
 }
@@ -171,9 +169,7 @@ async fn streaming(at: SocketAddr) -> mpsc::Sender<Said> {
 }
 
 async fn each_message_in_turn(door: SocketAddr, say: mpsc::Sender<Said>) {
-    let tcp = TcpStream::connect(door).await.unwrap();
-    let (mut sender, conn) = http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.unwrap();
-    tokio::spawn(conn);
+    let mut sender = client::http2(door).await;
     let request = Request::post("http://model.ml/Model/Stream")
         .header("content-type", "application/grpc")
         .header("te", "trailers")

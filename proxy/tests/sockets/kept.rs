@@ -8,21 +8,14 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::client::{Got, Kept, get, post};
 use crate::gateway::{GOOD, ask_for, gateway};
-use crate::plain::{LIMIT, head, listen};
+use crate::plain::{LIMIT, alone_with, head, listen};
 use crate::pod::Pod;
 use crate::site::{Site, until};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 async fn under(policy: PolicyRecord) -> (Site, TcpListener) {
-    let mut site = Site::new("us-west");
-    site.export();
-    site.slice(1);
-    site.import("http");
-    site.policy(policy);
-    let pod = listen(site.pod(0)).await;
-    site.start().await;
-    (site, pod)
+    alone_with("http", |site| site.policy(policy)).await
 }
 
 /// The pod's end of the next connection with a request on it.

@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::client::{Kept, get, once, post, read};
+use crate::client::{self, Kept, get, once, post, read};
 use crate::pod::Pod;
 use crate::site::{Site, until};
 
@@ -90,9 +90,7 @@ async fn a_parked_connection_does_not_hold_up_the_end() {
 #[tokio::test]
 async fn http2_by_prior_knowledge() {
     let (site, _pod) = one_pod().await;
-    let tcp = TcpStream::connect(site.door()).await.unwrap();
-    let (mut sender, conn) = http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.unwrap();
-    tokio::spawn(conn);
+    let mut sender = client::http2(site.door()).await;
     for _ in 0..20 {
         let request = Request::get("http://model.ml/").body(http_body_util::Empty::<Bytes>::new()).unwrap();
         let got = read(sender.send_request(request).await.unwrap()).await.unwrap();

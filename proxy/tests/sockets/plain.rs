@@ -28,10 +28,16 @@ pub async fn listen(address: SocketAddr) -> TcpListener {
 
 /// One cluster with one such pod, whose port speaks this.
 pub async fn alone(speech: &str) -> (Site, TcpListener) {
+    alone_with(speech, |_| ()).await
+}
+
+/// The same, with what is told of the service before the proxy starts.
+pub async fn alone_with(speech: &str, tell: impl FnOnce(&Site)) -> (Site, TcpListener) {
     let mut site = Site::new("us-west");
     site.export();
     site.slice(1);
     site.import(speech);
+    tell(&site);
     let pod = listen(site.pod(0)).await;
     site.start().await;
     (site, pod)

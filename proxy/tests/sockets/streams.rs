@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use strait_proxy::ProxyConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::client;
 use crate::pair::Pair;
 use crate::plain::{LIMIT, fill, head, listen, swallow};
 use crate::pod::Pod;
@@ -120,9 +119,7 @@ async fn an_http2_upload_that_a_pod_does_not_read_holds_up_no_other() {
     site.import("http");
     let _pod = Pod::start(site.pod(0), "pod-0").await;
     site.start().await;
-    let tcp = TcpStream::connect(site.door()).await.unwrap();
-    let (mut sender, conn) = http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.unwrap();
-    tokio::spawn(conn);
+    let mut sender = client::http2(site.door()).await;
     let post = |path: &str, bytes: usize| {
         Request::post(format!("http://m{path}")).body(Full::<Bytes>::from(vec![b'x'; bytes])).unwrap()
     };
