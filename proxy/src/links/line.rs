@@ -1,12 +1,14 @@
 //! One live connection of a link, and the requests on it.
 
 use std::cell::Cell;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::client::conn::http2::{Connection, SendRequest};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::pulse::Pulse;
 use crate::body::RequestBody;
@@ -14,6 +16,9 @@ use crate::exec::LocalExec;
 
 /// Streams on a connection before its other end has said how many it allows: the least that RFC 9113 §6.5.2 recommends.
 const UNTOLD: u32 = 100;
+
+/// How often is looked how many streams the other end allows.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// A connection to a gateway on which streams are opened.
 pub(crate) struct Line {
@@ -51,8 +56,13 @@ impl Line {
     where
         IO: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
     {
+        // The settings wake nobody: they are looked up now and then.
+        let mut look = pin!(tokio::time::sleep(LOOK));
         std::future::poll_fn(|cx| {
             let polled = Pin::new(&mut *driver).poll(cx);
+            while look.as_mut().poll(cx).is_ready() {
+                look.as_mut().reset(Instant::now() + LOOK);
+            }
             if polled.is_pending() {
                 let most = u32::try_from(driver.current_max_send_streams()).unwrap_or(u32::MAX);
                 self.most.set(most.clamp(1, Self::MOST_STREAMS));
