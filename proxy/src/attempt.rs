@@ -2,16 +2,16 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use http::{HeaderMap, Response, StatusCode, Version, header};
+use http::{Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 
 use crate::balance::{Choice, TargetRef};
 use crate::body::RequestBody;
 use crate::failure::Kind;
-use crate::health::{ENDPOINT_LOAD_METRICS, Outcome, Report, State, Target};
+use crate::health::Outcome;
 use crate::hygiene::{ERROR, LOAD, REACHED, UPGRADE};
 use crate::links::Seat;
 use crate::outgoing::Outgoing;
@@ -23,13 +23,13 @@ use crate::tunnel::{self, Crossing, Flow, Give};
 use crate::worker::Worker;
 
 mod open;
+mod under_way;
 mod verdict;
 
 pub(crate) use open::{Opened, Stream, open};
-use verdict::{h2_outcome, outcome, pod_failure, stream_failure};
-
-/// An attempt that was dropped sooner than this, and sooner than usual, says nothing of its target.
-const SOON: Duration = Duration::from_millis(250);
+pub(crate) use under_way::Try;
+pub(crate) use verdict::plain_outcome;
+use verdict::{outcome, pod_failure, stream_failure};
 
 /// The connection an answer comes over, kept until its body has ended.
 pub(crate) enum Held {
@@ -50,96 +50,6 @@ pub(crate) struct Reply {
     pub(crate) held: Held,
 }
 
-/// An attempt under way. Dropped without a verdict, it was abandoned: by the client, or because time ran out.
-struct Try<'w> {
-    worker: &'w Worker,
-    flight: Option<InFlight>,
-    began: Instant,
-    /// It joined another attempt that was silent.
-    beside: bool,
-}
-
-impl Try<'_> {
-    fn flight(&self) -> &InFlight {
-        self.flight.as_ref().expect("taken only when the attempt is over")
-    }
-
-    /// The head of an answer came at `now`.
-    fn answered(mut self, outcome: Outcome, now: Instant) -> InFlight {
-        let flight = self.flight.take().expect("taken only when the attempt is over");
-        flight.record(outcome, self.worker.shared.ms_at(now));
-        flight
-    }
-
-    /// What a pod reports of its load, if that is asked for.
-    fn note_report(&self, headers: &HeaderMap) {
-        let shared = &self.worker.shared;
-        if shared.orca
-            && let Some(value) = headers.get(ENDPOINT_LOAD_METRICS)
-            && let Some(weight) = value.to_str().ok().and_then(Report::parse).and_then(Report::weight)
-        {
-            self.flight().slot().note_reported(weight, shared.now_ms());
-        }
-    }
-
-    /// The head of an answer over HTTP/2 came: a gRPC call tells its outcome with its trailers.
-    fn answered_h2(mut self, response: &Response<Incoming>) -> InFlight {
-        let now = Instant::now();
-        let latency = now.saturating_duration_since(self.began);
-        let Some(outcome) = h2_outcome(response.status(), response.headers(), latency) else {
-            let mut flight = self.flight.take().expect("taken only when the attempt is over");
-            flight.begun(latency, self.worker.shared.ms_at(now));
-            return flight;
-        };
-        self.answered(outcome, now)
-    }
-
-    /// The attempt failed; what concerns only the connection's age says nothing of the target.
-    fn failed(mut self, failure: Failure) -> Failure {
-        let flight = self.flight.take().expect("taken only when the attempt is over");
-        let outcome = match failure {
-            Failure::Refused | Failure::NoLink => Some(Outcome::Refused),
-            Failure::ConnectTimeout => Some(Outcome::ConnectTimeout),
-            Failure::Broken => Some(Outcome::Broken),
-            Failure::AttemptTimeout => Some(Outcome::Abandoned),
-            // The link has told the slot once; a gateway's own error was told as relayed.
-            Failure::LinkDead | Failure::Gateway { .. } => None,
-            Failure::Stale | Failure::TurnedAway | Failure::ClientBody => None,
-        };
-        if let Some(outcome) = outcome {
-            self.note(&flight, outcome);
-        }
-        failure
-    }
-
-    /// The attempt failed, which says nothing of the target.
-    fn unjudged(mut self, failure: Failure) -> Failure {
-        self.flight = None;
-        failure
-    }
-
-    fn note(&self, flight: &InFlight, outcome: Outcome) {
-        let slot = flight.slot();
-        let before = slot.breaker().state;
-        flight.record(outcome, self.worker.shared.now_ms());
-        if before == State::Closed && slot.breaker().state == State::Open {
-            self.worker.metrics.ejected(matches!(slot.target(), Target::Gateway { .. }));
-        }
-    }
-}
-
-impl Drop for Try<'_> {
-    fn drop(&mut self) {
-        let Some(flight) = self.flight.take() else { return };
-        let usual = flight.usual().unwrap_or(SOON);
-        // Who leaves at once has not waited for an answer; a hedge is dropped because another answered.
-        let patience = if self.beside { usual.max(SOON) } else { usual.min(SOON) };
-        if self.began.elapsed() >= patience {
-            self.note(&flight, Outcome::Abandoned);
-        }
-    }
-}
-
 /// Makes one attempt, which is chosen at `began`. `touched` is set as soon as a pod may have seen the request.
 ///
 /// # Errors
@@ -152,7 +62,7 @@ pub(crate) async fn attempt(
     began: tokio::time::Instant,
     touched: &mut bool,
 ) -> Result<Reply, Failure> {
-    let begun = Try { worker, flight: Some(choice.begin()), began: began.into(), beside: choice.beside };
+    let begun = Try::begin(worker, choice, began.into());
     match choice.target {
         TargetRef::Pod(address) => {
             let http2 = match request.to_pods {
@@ -189,16 +99,17 @@ async fn to_pod(
     touched: &mut bool,
 ) -> Result<Reply, Failure> {
     // What may have reached a pod before is not put at the risk of a connection that its pod is about to close.
-    let mut connection = match request.repeated() {
-        false => worker.pods.connection(key, begun.began, !request.replayable()).await,
-        true => Box::pin(worker.pods.dial(key)).await,
+    let mut connection = match request.take_begun() {
+        Some(connection) => Box::pin(worker.pods.take_over(connection)).await,
+        None if !request.repeated() => worker.pods.connection(key, begun.began, request.replayable()).await,
+        None => Box::pin(worker.pods.dial(key)).await,
     };
     loop {
-        let PodConnection { mut sender, reused } = match connection {
+        let PodConnection { mut sender, reused, made } = match connection {
             Ok(connection) => connection,
             Err(failure) => return Err(begun.failed(failure)),
         };
-        if !reused {
+        if made {
             begun.flight().connected(worker.shared.now_ms());
         }
         let replayable = request.replayable();

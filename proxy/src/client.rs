@@ -18,6 +18,8 @@ use tokio::sync::watch;
 mod clock;
 mod crowd;
 mod detect;
+mod detour;
+mod fast_path;
 mod half_closed;
 mod hints;
 mod io;
@@ -27,6 +29,8 @@ mod streams;
 mod visit;
 
 pub(crate) use crowd::Crowd;
+pub(crate) use detour::Detour;
+pub(crate) use fast_path::Scratch;
 pub(crate) use hints::{HintSampling, HintSink};
 pub(crate) use left::{Left, LeftHttp, OneOfMany};
 pub(crate) use streams::Outflow;
@@ -38,13 +42,14 @@ use crate::hygiene::Trace;
 use crate::plan::Speech;
 use crate::relay;
 use crate::retry::Counted;
-use crate::serve::serve;
+use crate::serve::{Came, serve};
 use crate::shared::Phase;
 use crate::socket::tune_accepted;
 use crate::tunnel::Side;
 use crate::worker::Worker;
 use clock::HeadClock;
 use detect::{Spoken, Waits, detect};
+use fast_path::Turn;
 use io::ClientIo;
 use linger::linger;
 use streams::StreamExec;
@@ -97,13 +102,16 @@ async fn converse(worker: Rc<Worker>, door: Rc<Door>, tcp: TcpStream, peer: Sock
         Spoken::Http1 => {
             let visit = begin(Manner::Http1, trace);
             let mut io = io;
-            // An idle connection is parked: hyper's state of it, with its buffers, is given up, and made again when the
-            // client stirs.
-            while let Some(parked) = Box::pin(http1(&worker, &door, &visit, io)).await {
-                if !visit.parked(&worker, &parked).await {
-                    return;
-                }
-                io = parked;
+            loop {
+                let begun = match fast_path::drive(&worker, &door, &visit, io).await {
+                    Turn::Other(begun) => begun,
+                    Turn::Over(ended) => return end(&worker, ended).await,
+                    Turn::Gone => return,
+                };
+                // What is not plain goes through hyper. When its connection is idle hyper's state of it is given up, with its
+                // buffers.
+                let Some(idle) = Box::pin(http1(&worker, &door, &visit, begun)).await else { return };
+                io = idle;
             }
         }
         Spoken::Http2 => {
@@ -160,8 +168,8 @@ async fn http1(worker: &Rc<Worker>, door: &Rc<Door>, visit: &Rc<Visit>, io: Clie
         ended => {
             let over = matches!(ended, Ended::Over(_));
             tell(worker, door, visit, ended);
-            if over && !matches!(*worker.phase.borrow(), Phase::Stopping(_)) {
-                Box::pin(linger(Pin::into_inner(conn).into_parts().io.into_inner())).await;
+            if over {
+                end(worker, Pin::into_inner(conn).into_parts().io.into_inner()).await;
             }
             return None;
         }
@@ -173,6 +181,13 @@ async fn http1(worker: &Rc<Worker>, door: &Rc<Door>, visit: &Rc<Visit>, io: Clie
     }
     visit.leave_http(io);
     None
+}
+
+/// Ends a connection of HTTP/1.1 on which all was said.
+async fn end(worker: &Worker, io: ClientIo) {
+    if !matches!(*worker.phase.borrow(), Phase::Stopping(_)) {
+        Box::pin(linger(io)).await;
+    }
 }
 
 async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientIo) {
@@ -226,7 +241,8 @@ fn answer(
     visit: Rc<Visit>,
     request: http::Request<hyper::body::Incoming>,
 ) -> impl Future<Output = Result<http::Response<crate::serve::Answer>, Infallible>> {
-    let began = Instant::now();
-    let busy = visit.busy(began);
-    async move { Ok(serve(&worker, &door, &visit, request, (began, busy)).await) }
+    let takeover = visit.take_over();
+    let began = takeover.as_ref().map_or_else(Instant::now, |takeover| takeover.began);
+    let came = Came { began, busy: visit.busy(began), takeover };
+    async move { Ok(serve(&worker, &door, &visit, request, came).await) }
 }

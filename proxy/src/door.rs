@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::client::HintSampling;
+use crate::client::{Detour, HintSampling};
 use crate::metrics::ServiceMetrics;
-use crate::plan::{Purpose, Speech};
+use crate::plan::{PodSpeech, Purpose, Speech};
 use crate::route::{RouteKey, RouteTable, ServiceRoute};
 use crate::worker::Worker;
 
@@ -21,6 +21,8 @@ pub(crate) struct Door {
     pub(crate) host: HeaderValue,
     /// Whether pods have early hints.
     pub(crate) hints: HintSampling,
+    /// Of all clients off the fast path.
+    pub(crate) detour: Detour,
     known: RefCell<Option<Known>>,
 }
 
@@ -45,7 +47,20 @@ impl Door {
         let metrics = ServiceMetrics::new(&purpose.service, &worker.shared.local);
         let host = format!("{}.{}", key.service.name(), key.service.namespace());
         let host = HeaderValue::try_from(host).expect("two DNS labels and a dot");
-        Self { key, speech: purpose.speech, metrics, host, hints: HintSampling::default(), known: RefCell::default() }
+        Self {
+            key,
+            speech: purpose.speech,
+            metrics,
+            host,
+            hints: HintSampling::default(),
+            detour: Detour::default(),
+            known: RefCell::default(),
+        }
+    }
+
+    /// True when its requests may take the fast path: pods are spoken to in HTTP/1.1 for a client that speaks it.
+    pub(crate) fn is_fast(&self) -> bool {
+        self.speech.to_pods(false, false) == PodSpeech::Http1
     }
 
     /// By the newest route.

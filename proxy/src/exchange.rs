@@ -17,6 +17,7 @@ use crate::policy::ServicePolicy;
 use crate::retry::{Counted, Failure, Next, Tally, next};
 use crate::route::ServiceRoute;
 use crate::worker::Worker;
+pub(crate) use hedge::hedge_after;
 use hedge::{Ground, Missed, Past};
 
 /// Pause, ±50 %, before each further attempt of a request that is held, or for which everything was tried.
@@ -78,6 +79,7 @@ pub(crate) async fn exchange(
     let mut lost = Lost { kind: Kind::NoEndpoints, touched: false };
     let mut room: Option<Counted> = None;
     let mut hold = false;
+    let mut takeover = request.takeover.as_deref();
     loop {
         if hold && !pause(&mut held_since, timeouts.hold).await {
             return Err(lost);
@@ -88,7 +90,9 @@ pub(crate) async fn exchange(
         // Exports and endpoints change while a request waits: it goes by what is known now.
         let renewed = held_since.or(waiting_since).and_then(|_| worker.shared.routes.load().get(&route.key).cloned());
         let current = renewed.as_deref().unwrap_or(route);
-        let Some(choice) = choose(worker, current, scope, &tried, now) else {
+        // What was handed over goes on where it was begun.
+        let chosen = takeover.take().map(|takeover| takeover.chosen.choice());
+        let Some(choice) = chosen.or_else(|| choose(worker, current, scope, &tried, now)) else {
             // Right after the start others have not told yet what they have.
             let longest = FOR_NEWS.min(whole);
             if scope == Scope::Anywhere && worker.shared.is_new() && pause(&mut waiting_since, longest).await {

@@ -14,8 +14,8 @@ mod trace;
 mod trailers;
 
 pub(crate) use names::{
-    DEADLINE, ERROR, HOP, LOAD, PORT, REACHED, REPEATED, SERVED_BY, SERVICE, TUNNEL, TUNNEL_TCP, UPGRADE, VERSION,
-    is_private, strip_private,
+    DEADLINE, ERROR, FRAMING_TWINS, HOP, LOAD, PORT, PRIVATE, REACHED, REPEATED, SERVED_BY, SERVICE, TUNNEL,
+    TUNNEL_TCP, UPGRADE, VERSION, is_private, strip_private,
 };
 use names::{FORWARDED_PREFIX, KEEP_ALIVE, PROXY_CONNECTION};
 pub(crate) use response::{clean_hints, clean_response};
@@ -112,7 +112,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 /// A body is in chunks or has a length, said once and in words that nobody reads otherwise. hyper has read it by now and
 /// refuses what contradicts itself; here goes what it puts up with and another server may not.
 fn check_framing(headers: &HeaderMap) -> Result<(), Refused> {
-    if names::FRAMING_TWINS.iter().any(|twin| headers.contains_key(twin)) {
+    if FRAMING_TWINS.iter().any(|twin| headers.contains_key(twin)) {
         return Err(Refused::FramingTwin);
     }
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
@@ -151,13 +151,14 @@ fn check_host(head: &mut Parts) -> Result<(), Refused> {
 }
 
 /// Letters, digits, dots and hyphens with at most a port behind them: nearly every Host, and nothing to parse.
-fn is_name_and_port(host: &[u8]) -> bool {
+pub(crate) fn is_name_and_port(host: &[u8]) -> bool {
     let colon = host.iter().position(|b| *b == b':');
     let (name, port) = colon.map_or((host, &b"80"[..]), |at| (&host[..at], &host[at + 1..]));
     !name.is_empty()
         && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'))
-        && (1..=4).contains(&port.len())
+        && (1..=5).contains(&port.len())
         && port.iter().all(u8::is_ascii_digit)
+        && port.iter().fold(0, |all, digit| 10 * all + u32::from(digit - b'0')) <= u32::from(u16::MAX)
 }
 
 fn plain_authority(host: &HeaderValue) -> Result<Authority, Refused> {
@@ -249,7 +250,7 @@ fn must_stay(name: &HeaderName) -> bool {
 }
 
 /// What never crosses, named by `Connection` or not. `Trailer` stays: it announces what follows the body.
-static HOP_BY_HOP: [HeaderName; 9] = [
+pub(crate) static HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,

@@ -16,7 +16,7 @@ pub use describe::{LATENCY_BUCKETS, LATENCY_METRIC};
 pub(crate) use hedge::{Hedge, HedgeMetrics};
 pub(crate) use peer::{LinkMetrics, PeerMetrics};
 pub(crate) use report::Reporter;
-pub(crate) use service::ServiceMetrics;
+pub(crate) use service::{ServiceMetrics, Unanswered};
 
 use crate::retry::Failure;
 
@@ -46,6 +46,10 @@ pub(crate) struct Metrics {
     pub(crate) stuck: Counter,
     pub(crate) budget_spent: Counter,
     pub(crate) hedges: HedgeMetrics,
+    /// Requests that were answered on the fast path.
+    pub(crate) fast: Counter,
+    /// Requests that were begun on it and went on elsewhere.
+    pub(crate) handed_over: Counter,
     pub(crate) tunnels_refused: Counter,
     clients: Gauge,
     parked: Gauge,
@@ -59,6 +63,7 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new() -> Self {
         let closed = |reason| counter!("strait_proxy_clients_cut_total", "reason" => reason);
+        let fast = |outcome| counter!("strait_proxy_fast_path_total", "outcome" => outcome);
         let open = |kind| gauge!("strait_proxy_connections", "kind" => kind);
         Self {
             too_many_clients: closed("too_many_connections"),
@@ -68,6 +73,8 @@ impl Metrics {
             stuck: counter!("strait_proxy_streams_cut_total"),
             budget_spent: counter!("strait_proxy_replays_denied_total"),
             hedges: HedgeMetrics::new(),
+            fast: fast("answered"),
+            handed_over: fast("handed_over"),
             clients: open("client"),
             parked: gauge!("strait_proxy_parked_connections"),
             peers: open("gateway"),

@@ -21,6 +21,7 @@ use crate::health::is_grpc;
 use crate::hygiene::Notes;
 use crate::plan::PodSpeech;
 use crate::retry::{Allowance, Failure, Left, idempotent};
+use crate::takeover::{Begun, Takeover};
 
 mod forms;
 
@@ -82,6 +83,8 @@ pub(crate) struct Outgoing {
     pub(crate) upgrade: Option<LeftHttp>,
     /// Who takes a pod's early hints.
     pub(crate) hints: Option<HintSink>,
+    /// What the fast path has done for it.
+    pub(crate) takeover: Option<Box<Takeover>>,
 }
 
 impl Outgoing {
@@ -128,6 +131,7 @@ impl Outgoing {
             to_pods,
             upgrade,
             hints: None,
+            takeover: None,
         })
     }
 
@@ -149,6 +153,7 @@ impl Outgoing {
             to_pods: PodSpeech::Http1,
             upgrade: None,
             hints: None,
+            takeover: None,
         }
     }
 
@@ -212,6 +217,11 @@ impl Outgoing {
     /// True for a request of which another attempt may have reached a pod, here or in the cluster it came from.
     pub(crate) const fn repeated(&self) -> bool {
         self.repeated.get()
+    }
+
+    /// The connection that its first attempt was begun on, once.
+    pub(crate) fn take_begun(&self) -> Option<Begun> {
+        self.takeover.as_ref()?.begun.take()
     }
 
     /// True when its body is streamed or the connection will be upgraded.

@@ -1,27 +1,36 @@
 //! Connections to pods of this cluster: HTTP/1.1, kept in one stack per pod and worker, the freshest on top.
 
-use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
-use rapidhash::RapidHashMap;
 
+mod bare;
 mod h2c;
 mod io;
 mod spoken;
+mod stacks;
 
+pub(crate) use bare::BarePods;
 pub(crate) use h2c::H2cPods;
 
 use self::io::PodIo;
+use self::stacks::{Condition, Stacks};
 use crate::body::RequestBody;
 use crate::config::{Limits, Timeouts};
 use crate::retry::Failure;
 use crate::socket::{connect, hasty, patient};
+use crate::takeover::{Begun, Dialing};
 
 /// Servers close idle connections after some seconds, few of them sooner than this.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// How long a connection may have been idle that a request is sent over, which can be repeated or not: what cannot is not put at
+/// the risk of one that its pod may be about to close.
+pub(crate) const fn longest_idle(repeatable: bool) -> Duration {
+    if repeatable { Duration::MAX } else { FRESH }
+}
 
 /// What a connection carries towards the pod, which decides how silence is read.
 ///
@@ -44,78 +53,40 @@ pub(crate) struct PodConnection {
     pub(crate) sender: SendRequest<RequestBody>,
     /// It has carried a request before: the pod may close it at any moment.
     pub(crate) reused: bool,
-}
-
-struct Idle {
-    sender: SendRequest<RequestBody>,
-    since: Instant,
+    /// It was made just now, which nobody knows yet.
+    pub(crate) made: bool,
 }
 
 /// One worker's idle connections.
 pub(crate) struct Pods {
-    /// Pods' addresses come from the API server, so a fast hash is safe.
-    stacks: RefCell<RapidHashMap<PodKey, Vec<Idle>>>,
-    most: usize,
-    keep: Duration,
+    stacks: Stacks<PodKey, SendRequest<RequestBody>>,
     connect: Duration,
 }
 
 impl Pods {
     pub(crate) fn new(timeouts: &Timeouts, limits: &Limits) -> Self {
-        Self {
-            stacks: RefCell::default(),
-            most: limits.idle_per_pod,
-            keep: timeouts.idle_pod,
-            connect: timeouts.connect_pod,
-        }
-    }
-
-    /// The freshest idle connection that is ready for a request, if it has not been idle for longer than that.
-    fn take(&self, key: PodKey, now: Instant, longest: Duration) -> Option<SendRequest<RequestBody>> {
-        let mut stacks = self.stacks.borrow_mut();
-        let stack = stacks.get_mut(&key)?;
-        let mut at = stack.len();
-        while at > 0 {
-            at -= 1;
-            let idle = &stack[at];
-            let idle_for = now.saturating_duration_since(idle.since);
-            // Everything below is older still.
-            if idle_for > self.keep {
-                stack.drain(..=at);
-                return None;
-            }
-            if idle_for > longest {
-                return None;
-            }
-            if idle.sender.is_closed() {
-                stack.remove(at);
-            } else if idle.sender.is_ready() {
-                return Some(stack.remove(at).sender);
-            }
-        }
-        None
+        Self { stacks: Stacks::new(timeouts, limits), connect: timeouts.connect_pod }
     }
 
     /// Keeps a connection whose answer has been read to its end.
     pub(crate) fn put(&self, key: PodKey, sender: SendRequest<RequestBody>) {
-        if sender.is_closed() {
-            return;
-        }
-        let mut stacks = self.stacks.borrow_mut();
-        let stack = stacks.entry(key).or_default();
-        if stack.len() < self.most {
-            stack.push(Idle { sender, since: Instant::now() });
+        if !sender.is_closed() {
+            self.stacks.put(key, sender, Instant::now());
         }
     }
 
-    /// An idle connection, else a new one. What cannot be repeated (`once`) is not put at the risk of one that its pod may be about
-    /// to close.
+    /// An idle connection that a request may be sent over, which can be repeated or not; else a new one.
     ///
     /// # Errors
     /// [`Failure::Refused`] or [`Failure::ConnectTimeout`].
-    pub(crate) async fn connection(&self, key: PodKey, now: Instant, once: bool) -> Result<PodConnection, Failure> {
-        match self.take(key, now, if once { FRESH } else { self.keep }) {
-            Some(sender) => Ok(PodConnection { sender, reused: true }),
+    pub(crate) async fn connection(
+        &self,
+        key: PodKey,
+        now: Instant,
+        repeatable: bool,
+    ) -> Result<PodConnection, Failure> {
+        match self.stacks.take(key, now, longest_idle(repeatable), condition) {
+            Some(sender) => Ok(PodConnection { sender, reused: true, made: false }),
             // Boxed, so that the many that find one do not carry it.
             None => Box::pin(self.dial(key)).await,
         }
@@ -131,26 +102,56 @@ impl Pods {
             Load::Bulk => patient(),
         };
         let tcp = connect(address, self.connect, patience).await.map_err(|error| failure(&error))?;
-        let mut builder = Builder::new();
-        // Head and kept body go in one piece, which costs less than several; what is streamed is not copied for that.
-        builder.writev(load == Load::Bulk);
-        let (sender, driver) =
-            builder.handshake(TokioIo::new(PodIo::new(tcp, load))).await.map_err(|_| Failure::Refused)?;
-        tokio::task::spawn_local(async move {
-            // An error ends the request that meets it; here is nothing to add.
-            let _ = driver.with_upgrades().await;
-        });
-        Ok(PodConnection { sender, reused: false })
+        let sender = drive(PodIo::new(tcp, load), load).await?;
+        Ok(PodConnection { sender, reused: false, made: true })
     }
 
-    /// Drops what has been idle for too long.
-    pub(crate) fn sweep(&self) {
-        let now = Instant::now();
-        self.stacks.borrow_mut().retain(|_, stack| {
-            stack.retain(|idle| now.duration_since(idle.since) <= self.keep && !idle.sender.is_closed());
-            !stack.is_empty()
-        });
+    /// A new connection for a request of the fast path.
+    pub(crate) fn dial_bare(&self, address: SocketAddr) -> Dialing {
+        Box::pin(connect(address, self.connect, hasty()))
     }
+
+    /// The connection that a request of the fast path was begun on.
+    ///
+    /// # Errors
+    /// As [`Self::connection`].
+    pub(crate) async fn take_over(&self, begun: Begun) -> Result<PodConnection, Failure> {
+        let (io, reused, made) = match begun {
+            Begun::Dialing(dialing) => {
+                (PodIo::new(dialing.await.map_err(|error| failure(&error))?, Load::Small), false, true)
+            }
+            Begun::Failed(error) => return Err(failure(&error)),
+            Begun::Sent { tcp, reused, heard } => (PodIo::taken_over(tcp, heard), reused, false),
+        };
+        let sender = drive(io, Load::Small).await?;
+        Ok(PodConnection { sender, reused, made })
+    }
+
+    /// Drops what has been idle for too long, or is closed.
+    pub(crate) fn sweep(&self) {
+        self.stacks.sweep(Instant::now(), SendRequest::is_closed);
+    }
+}
+
+fn condition(sender: &SendRequest<RequestBody>) -> Condition {
+    match (sender.is_closed(), sender.is_ready()) {
+        (true, _) => Condition::Over,
+        (false, true) => Condition::Ready,
+        (false, false) => Condition::Busy,
+    }
+}
+
+/// Gives a connection to hyper, in a task of its own.
+async fn drive(io: PodIo, load: Load) -> Result<SendRequest<RequestBody>, Failure> {
+    let mut builder = Builder::new();
+    // Head and kept body go in one piece, which costs less than several; what is streamed is not copied for that.
+    builder.writev(load == Load::Bulk);
+    let (sender, driver) = builder.handshake(TokioIo::new(io)).await.map_err(|_| Failure::Refused)?;
+    tokio::task::spawn_local(async move {
+        // An error ends the request that meets it; here is nothing to add.
+        let _ = driver.with_upgrades().await;
+    });
+    Ok(sender)
 }
 
 pub(crate) fn failure(error: &std::io::Error) -> Failure {

@@ -12,7 +12,7 @@ use crate::attempt::{Held, Reply};
 use crate::body::{Finish, ResponseBody};
 use crate::client::{Busy, LastOfRequest, LeftHttp, OneOfMany, Outflow, Visit};
 use crate::deadline::Deadline;
-use crate::door::{Door, Standing};
+use crate::door::Door;
 use crate::exchange::{Lost, Scope, exchange};
 use crate::extended_connect::{self, Asked};
 use crate::failure::{Asker, Kind, answer, without_body};
@@ -21,6 +21,7 @@ use crate::hygiene::{SERVED_BY, clean_request, clean_response};
 use crate::outgoing::{Bounds, Outgoing};
 use crate::retry::Counted;
 use crate::route::InFlight;
+use crate::takeover::Takeover;
 use crate::tunnel;
 use crate::worker::Worker;
 
@@ -81,13 +82,23 @@ impl Finish for Passing {
     }
 }
 
-/// Answers one request of a client, which came at that moment and keeps its connection busy.
+/// A request that came.
+pub(crate) struct Came {
+    /// When.
+    pub(crate) began: Instant,
+    /// Its connection is busy with it.
+    pub(crate) busy: Busy,
+    /// What the fast path has done for it.
+    pub(crate) takeover: Option<Box<Takeover>>,
+}
+
+/// Answers one request of a client.
 pub(crate) async fn serve(
     worker: &Rc<Worker>,
     door: &Rc<Door>,
     visit: &Rc<Visit>,
     mut request: Request<Incoming>,
-    (began, busy): (Instant, Busy),
+    Came { began, busy, takeover }: Came,
 ) -> Response<Answer> {
     let asked = extended_connect::asked(&mut request);
     let connects = asked.is_some();
@@ -101,7 +112,7 @@ pub(crate) async fn serve(
         outflow: visit.outflow().filter(|_| !grpc),
     };
     let gone = door.metrics.begin();
-    let mut result = serve_admitted(worker, door, visit, (request, asked), (began, grpc)).await;
+    let mut result = serve_admitted(worker, door, visit, (request, asked, takeover), (began, grpc)).await;
     if connects && result.as_ref().is_ok_and(|(reply, _)| extended_connect::misleads(reply.response.status())) {
         result = Err(Kind::NotUpgraded);
     }
@@ -131,11 +142,7 @@ pub(crate) async fn serve(
     }
     // Its length is told by its end alone.
     let endless = version < Version::HTTP_11 && response.body().size_hint().exact().is_none();
-    let ends = refused
-        || endless
-        || worker.leaving()
-        || door.standing(worker) != Standing::Open
-        || visit.outstayed(began + latency);
+    let ends = refused || endless || !visit.may_stay(worker, began + latency);
     if ends && version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         // To an old client hyper would add that it stays open, if the answer were not as old.
@@ -149,11 +156,13 @@ async fn serve_admitted(
     worker: &Rc<Worker>,
     door: &Rc<Door>,
     visit: &Rc<Visit>,
-    (request, asked): (Request<Incoming>, Option<Asked>),
+    (request, asked, takeover): (Request<Incoming>, Option<Asked>, Option<Box<Takeover>>),
     (began, grpc): (Instant, bool),
 ) -> Result<(Reply, strait_catalog::ClusterId), Kind> {
     let urgency = Urgency::of(request.headers());
-    if !admits(worker.budget.requests(), worker.shared.limits.requests, urgency) {
+    // What was admitted on the fast path is under way.
+    let admitted = takeover.is_some();
+    if !admitted && !admits(worker.budget.requests(), worker.shared.limits.requests, urgency) {
         return Err(Kind::Overloaded);
     }
     let upgrade = request.headers().contains_key(header::UPGRADE).then(|| visit.may_leave_http());
@@ -171,8 +180,9 @@ async fn serve_admitted(
         (notes.upgrade, upgrade) = (Some(protocol), Some(left));
     }
 
-    let route = door.route(worker).ok_or(Kind::NoEndpoints)?;
-    if route.shed(urgency, worker.shared.ms_at(began)) {
+    let chosen = takeover.as_ref().map(|takeover| takeover.chosen.route().clone());
+    let route = chosen.or_else(|| door.route(worker)).ok_or(Kind::NoEndpoints)?;
+    if !admitted && route.shed(urgency, worker.shared.ms_at(began)) {
         return Err(Kind::Overloaded);
     }
     let limit = route.policy.request(&worker.shared.timeouts);
@@ -180,6 +190,10 @@ async fn serve_admitted(
     let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts, deadline);
     let last = LastOfRequest::of(visit, head.version, body.is_end_stream());
     let mut outgoing = Outgoing::read(head, body, notes, upgrade, to_pods, bounds, last).await?;
+    if takeover.as_ref().is_some_and(|takeover| takeover.has_hints()) {
+        door.hints.note_heard();
+    }
+    outgoing.takeover = takeover;
     outgoing.hints = outgoing.takes_hints().then(|| visit.hint_sink()).flatten();
     let (mut reply, cluster) =
         exchange(worker, &route, Scope::Anywhere, &outgoing).await.map_err(|lost: Lost| lost.kind)?;

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::board::{Socket, Use};
-use crate::client::{self, Crowd, Visits};
+use crate::client::{self, Crowd, Scratch, Visits};
 use crate::door::Door;
 use crate::gateway::{self, Reports};
 use crate::handoff::{self, Doors, Given};
@@ -26,7 +26,7 @@ use crate::links::Links;
 use crate::listen::{Listeners, OnAccept};
 use crate::metrics::Metrics;
 use crate::plan::plan;
-use crate::pods::{H2cPods, Pods};
+use crate::pods::{BarePods, H2cPods, Pods};
 use crate::quiet::Quiet;
 use crate::retry::Budget;
 use crate::route::RouteTable;
@@ -42,6 +42,8 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     index: usize,
     pub(crate) pods: Pods,
+    pub(crate) bare: BarePods,
+    pub(crate) scratch: RefCell<Scratch>,
     pub(crate) h2c: Rc<H2cPods>,
     pub(crate) links: Links,
     pub(crate) reports: Reports,
@@ -75,6 +77,8 @@ impl Worker {
         Rc::new(Self {
             index,
             pods: Pods::new(&shared.timeouts, &shared.limits),
+            bare: BarePods::new(&shared.timeouts, &shared.limits),
+            scratch: RefCell::default(),
             h2c: Rc::new(H2cPods::new(&shared.limits)),
             links: Links::new(shared.clone()),
             reports: Reports::default(),
@@ -176,7 +180,10 @@ pub(crate) async fn work(index: usize, shared: Arc<Shared>, given: Receiver<Give
                 tokio::time::sleep(TOGETHER).await;
             }
             _ = identity.changed() => {}
-            _ = tick.tick() => worker.pods.sweep(),
+            _ = tick.tick() => {
+                worker.pods.sweep();
+                worker.bare.sweep();
+            }
             _ = phase.changed() => {}
         }
         if let Phase::Stopping(deadline) = *phase.borrow_and_update() {

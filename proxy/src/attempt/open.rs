@@ -48,7 +48,7 @@ pub(crate) struct Stream {
 /// # Errors
 /// How it failed; its outcome is recorded. Nothing was sent to a pod.
 pub(crate) async fn open(worker: &Rc<Worker>, key: &RouteKey, choice: &Choice<'_>) -> Result<Opened, Failure> {
-    let begun = Try { worker, flight: Some(choice.begin()), began: Instant::now(), beside: false };
+    let begun = Try::begin(worker, choice, Instant::now());
     match choice.target {
         TargetRef::Pod(address) => to_pod(begun, address).await,
         TargetRef::Gateway { cluster, address, .. } => {

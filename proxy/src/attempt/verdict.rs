@@ -59,6 +59,11 @@ pub(super) fn outcome(status: StatusCode, headers: &HeaderMap, latency: Duration
         let seconds = retry_after.and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse().ok()).unwrap_or(0);
         return Outcome::Overloaded { retry_after: Duration::from_secs(seconds) };
     }
+    plain_outcome(status, latency)
+}
+
+/// The same of an answer that does not ask for less.
+pub(crate) fn plain_outcome(status: StatusCode, latency: Duration) -> Outcome {
     if status.is_server_error() { Outcome::ServerError } else { Outcome::Success { latency } }
 }
 

@@ -1,6 +1,6 @@
 //! What one request has tried, and how urgent it is.
 
-use super::pick::Choice;
+use super::choice::Choice;
 use crate::admission::Urgency;
 use crate::health::ClusterNumber;
 

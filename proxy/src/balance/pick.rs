@@ -1,79 +1,16 @@
 //! The choice of one request's target. No allocation, no lock, no clock.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-
-use strait_catalog::ClusterId;
 
 use super::attempted::Attempted;
-use crate::admission::Urgency;
-use crate::health::{Cause, Link, Slot, State, Usable};
-use crate::route::{Address, Candidate, Class, ClusterRoute, InFlight, Place, ServiceRoute, TRICKLE};
+use super::choice::Choice;
+use crate::health::{Cause, State, Usable};
+use crate::route::{Candidate, Class, ClusterRoute, ServiceRoute, TRICKLE};
 
 /// Failed attempts in one cluster after which the next goes to another.
 const PER_CLUSTER: usize = 2;
 /// A success this recent lets a target be used that is leaving, in milliseconds.
 const FRESH_MS: u64 = 2_000;
-
-/// Where to dial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TargetRef<'r> {
-    /// A pod of this cluster.
-    Pod(SocketAddr),
-    /// A gateway of another cluster.
-    Gateway {
-        /// The cluster.
-        cluster: &'r ClusterId,
-        /// `host:port`.
-        address: &'r Arc<str>,
-        /// Its position among the cluster's addresses.
-        index: usize,
-    },
-}
-
-/// The chosen target, borrowed from the route.
-#[derive(Clone, Copy, Debug)]
-pub struct Choice<'r> {
-    /// Where it stands.
-    pub cluster: &'r ClusterId,
-    /// True for the own cluster.
-    pub local: bool,
-    /// Where to dial.
-    pub target: TargetRef<'r>,
-    /// The target's state.
-    pub slot: &'r Arc<Slot>,
-    /// The one request that tries an ejected target.
-    pub probation: bool,
-    /// Everything was tried already and this is tried again; the caller may rather give up.
-    pub repeated: bool,
-    /// It joins another attempt that is silent.
-    pub beside: bool,
-    urgency: Urgency,
-    place: &'r Arc<Place>,
-    link: &'r Link,
-}
-
-impl Choice<'_> {
-    /// How long its place usually takes to answer; `None` while too little is known.
-    #[must_use]
-    pub fn usual(&self) -> Option<Duration> {
-        self.place.usual()
-    }
-
-    /// The distance to its cluster: nothing at home, and nothing while it is not known.
-    #[must_use]
-    pub fn rtt(&self) -> Duration {
-        if self.local { Duration::ZERO } else { self.link.rtt().unwrap_or_default() }
-    }
-
-    /// Starts the attempt: counts it in flight until the guard is dropped.
-    #[must_use]
-    pub fn begin(&self) -> InFlight {
-        InFlight::new(Arc::clone(self.slot), Arc::clone(self.place), self.urgency)
-    }
-}
 
 /// Chooses the target of a request's next attempt among all clusters. `None` only when there is no target at all, or
 /// all clusters are full for one as urgent.
@@ -307,22 +244,7 @@ impl<'r> Pick<'r, '_> {
     }
 
     fn choice(&self, cluster: &'r ClusterRoute, index: usize, candidate: &'r Candidate) -> Choice<'r> {
-        let target = match &candidate.address {
-            Address::Pod(address) => TargetRef::Pod(*address),
-            Address::Gateway(address) => TargetRef::Gateway { cluster: &cluster.id, address, index },
-        };
-        Choice {
-            cluster: &cluster.id,
-            local: cluster.local,
-            target,
-            slot: &candidate.slot,
-            probation: false,
-            repeated: false,
-            beside: false,
-            urgency: self.tried.urgency(),
-            place: &cluster.place,
-            link: &cluster.link,
-        }
+        Choice::of(cluster, index, candidate, self.tried.urgency())
     }
 }
 

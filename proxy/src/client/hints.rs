@@ -139,6 +139,11 @@ pub(crate) struct HintSampling {
 }
 
 impl HintSampling {
+    /// A pod of the listener was heard to give early hints.
+    pub(crate) fn note_heard(&self) {
+        self.heard.store(true, Ordering::Relaxed);
+    }
+
     /// One more request; whether it listens.
     pub(super) fn sink(&self, clock: &Arc<HeadClock>) -> Option<HintSink> {
         let before = self.requests.get();

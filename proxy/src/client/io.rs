@@ -28,6 +28,15 @@ pub(crate) struct ClientIo {
     half_closed: Option<Box<HalfClosed>>,
 }
 
+/// What a client did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stirred {
+    /// It said something.
+    Speaks,
+    /// It has ended its direction.
+    Ended,
+}
+
 /// What was read, and what was to be read before the socket.
 fn in_front(read: Bytes, rest: Bytes) -> Bytes {
     match (read.is_empty(), rest.is_empty()) {
@@ -62,7 +71,7 @@ impl ClientIo {
         Side::Tcp(self.tcp, self.ahead)
     }
 
-    /// The same, with what hyper had read of it put back.
+    /// The same, with what was read of it put back.
     pub(crate) fn with_ahead(self, ahead: Bytes) -> Self {
         Self { ahead: in_front(ahead, self.ahead), ..self }
     }
@@ -81,10 +90,14 @@ impl ClientIo {
     }
 
     fn poll_hints_over(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.clock.as_ref().and_then(|clock| clock.any_hints()) {
-            Some(hints) => hints.poll_over(Pin::new(&mut self.tcp), cx),
-            None => Poll::Ready(Ok(())),
+        let Some(clock) = &self.clock else { return Poll::Ready(Ok(())) };
+        let Some(hints) = clock.any_hints() else { return Poll::Ready(Ok(())) };
+        let polled = hints.poll_over(Pin::new(&mut self.tcp), cx);
+        if polled.is_pending() {
+            // The answer behind them is still to be written.
+            clock.wrote(false);
         }
+        polled
     }
 
     /// The client has ended its direction: while it may still read an answer, its reader is not told, who would end the
@@ -113,13 +126,27 @@ impl ClientIo {
         }
     }
 
-    /// Until there is something to read, or the client has ended.
-    pub(crate) fn poll_stirred(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Until there is something to read, or the client has ended its direction.
+    ///
+    /// # Errors
+    /// What the socket says, once: the client is gone.
+    pub(super) fn poll_stirred(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stirred>> {
         if !self.ahead.is_empty() {
-            return Poll::Ready(());
+            return Poll::Ready(Ok(Stirred::Speaks));
         }
-        // An error is read again by whoever is called for.
-        self.tcp.poll_read_ready(cx).map(drop)
+        // It may be ready from what was read before.
+        let read = ready!(self.tcp.poll_peek(cx, &mut ReadBuf::new(&mut [0])))?;
+        Poll::Ready(Ok(if read == 0 { Stirred::Ended } else { Stirred::Speaks }))
+    }
+
+    /// While an answer is passed on and its pod says nothing: until the client is gone, as far as can be told. What it has
+    /// to say meanwhile is left for later.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match ready!(self.poll_stirred(cx)) {
+            Ok(Stirred::Speaks) => Poll::Pending,
+            Ok(Stirred::Ended) => self.poll_half_closed(cx).map(drop),
+            Err(_) => Poll::Ready(()),
+        }
     }
 }
 
@@ -138,6 +165,10 @@ impl AsyncRead for ClientIo {
         let this = self.get_mut();
         if !this.ahead.is_empty() {
             buf.put_slice(&this.ahead.split_to(buf.remaining().min(this.ahead.len())));
+            if let Some(clock) = &this.clock {
+                // Of a head that may go on for as long as any other.
+                clock.bytes_came();
+            }
             return Poll::Ready(Ok(()));
         }
         if let Some(clock) = this.clock.as_ref().filter(|clock| !clock.is_unsent())

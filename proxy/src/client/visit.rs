@@ -1,19 +1,22 @@
-//! What the requests of one client connection share, and how a worker tells its connections to end.
-//!
-//! A worker has one watch over all its clients (`watch_over`) instead of a timer and a phase watch in each of them, which
-//! every wake of a connection would have to look at.
+//! What the requests of one client connection share, and what it does when it is told to.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll};
+use std::time::Instant;
 
 use http::Version;
 use tokio::sync::oneshot;
 
-use super::clock::{HeadClock, Overdue};
+mod orders;
+
+pub(crate) use orders::watch_over;
+
+use self::orders::Order;
+use super::clock::HeadClock;
+use super::detour::Detour;
 use super::hints::HintSink;
 use super::io::ClientIo;
 use super::left::LeftHttp;
@@ -22,28 +25,18 @@ use crate::bell::Bell;
 use crate::door::{Door, Standing};
 use crate::hygiene::Trace;
 use crate::retry::Counted;
-use crate::shared::Phase;
+use crate::takeover::{Hand, Takeover};
 use crate::worker::Worker;
 
-/// How often all clients are looked at, and how often while they are to leave.
-const LOOK: Duration = Duration::from_secs(1);
-const LOOK_LEAVING: Duration = Duration::from_millis(100);
-/// How long an HTTP/1.1 connection is idle before it is parked: longer than the pauses of a client that is at work.
-const PARK_AFTER: Duration = Duration::from_secs(1);
-/// How long a new HTTP/2 connection may open streams during a drain before it is told to go.
-const DRAIN_GOAWAY: Duration = Duration::from_millis(500);
-
-/// What a connection is told.
+/// What an idle connection does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
-    /// Go on.
-    Stay,
-    /// Give up what an idle connection does not need.
+pub(super) enum WhileIdle {
+    /// Waits for a request.
+    Wait,
+    /// Gives up what it does not need, and waits.
     Park,
-    /// End when the requests under way are answered.
-    Leave,
-    /// End now.
-    Cut,
+    /// Ends.
+    End,
 }
 
 /// How the driving of a connection ended.
@@ -81,6 +74,13 @@ pub(crate) struct Visit {
     taker: RefCell<Option<oneshot::Sender<ClientIo>>>,
     /// Of HTTP/2.
     pub(super) streams: Option<Rc<Streams>>,
+    /// Off the fast path.
+    pub(super) detour: Detour,
+    /// The request under way is the last one of a detour.
+    returns: Cell<bool>,
+    /// A request was read on the fast path and is to be answered off it.
+    owes: Cell<bool>,
+    takeover: Hand<Box<Takeover>>,
 }
 
 /// All visits of a worker.
@@ -109,6 +109,10 @@ impl Visit {
             bell: Bell::default(),
             taker: RefCell::default(),
             streams: (manner == Manner::Http2).then(Rc::default),
+            detour: Detour::default(),
+            returns: Cell::new(false),
+            owes: Cell::new(false),
+            takeover: None.into(),
         });
         worker.visits.0.borrow_mut().push(Rc::downgrade(&visit));
         visit
@@ -117,6 +121,10 @@ impl Visit {
     /// Marks the connection busy until the guard is dropped.
     pub(crate) fn busy(self: &Rc<Self>, now: Instant) -> Busy {
         self.clock.request_came(now);
+        self.returns.set(false);
+        self.owes.set(false);
+        // One that came with the request before may have a body, and is not taken apart in the middle of that.
+        self.stirred();
         Busy { visit: self.clone(), _active: Counted::one(&self.active) }
     }
 
@@ -143,7 +151,8 @@ impl Visit {
     {
         let mut asked = false;
         std::future::poll_fn(|cx| {
-            if self.order.get() == Order::Leave && !asked {
+            // hyper ends a connection at once of which it has read nothing.
+            if self.order.get() == Order::Leave && !asked && !self.owes.get() {
                 polite(conn.as_mut());
                 asked = true;
             }
@@ -154,8 +163,8 @@ impl Visit {
             match self.order.get() {
                 Order::Cut => return Poll::Ready(Ended::Cut),
                 // Something may have come in this very turn.
-                Order::Park if self.is_idle() => return Poll::Ready(Ended::Idle),
-                Order::Park => self.order.set(Order::Stay),
+                Order::Park | Order::Return if self.is_idle() => return Poll::Ready(Ended::Idle),
+                Order::Park | Order::Return => self.order.set(Order::Stay),
                 Order::Stay | Order::Leave => {}
             }
             self.bell.listen(cx);
@@ -164,18 +173,59 @@ impl Visit {
         .await
     }
 
-    /// Waits until the client stirs. False when the connection is to end.
-    pub(crate) async fn parked(&self, worker: &Worker, io: &ClientIo) -> bool {
-        self.order.set(Order::Stay);
-        let (_gauge, _counted) = (worker.metrics.parked(), worker.shared.park());
-        std::future::poll_fn(|cx| {
-            self.bell.listen(cx);
-            match self.order.get() {
-                Order::Leave | Order::Cut => Poll::Ready(false),
-                Order::Stay | Order::Park => io.poll_stirred(cx).map(|()| true),
-            }
-        })
-        .await
+    /// What a connection is told on which no request is under way. The task that is polled now is woken by news.
+    pub(super) fn while_idle(&self, cx: &Context<'_>) -> WhileIdle {
+        self.bell.listen(cx);
+        match self.order.get() {
+            Order::Leave | Order::Cut => WhileIdle::End,
+            Order::Park => WhileIdle::Park,
+            Order::Stay | Order::Return => WhileIdle::Wait,
+        }
+    }
+
+    /// The client of an idle connection has stirred.
+    pub(super) fn stirred(&self) {
+        if matches!(self.order.get(), Order::Park | Order::Return) {
+            self.order.set(Order::Stay);
+        }
+    }
+
+    /// True when the connection is to end now, whatever is under way. The task that is polled now is woken by news.
+    pub(super) fn is_cut(&self, cx: &Context<'_>) -> bool {
+        self.bell.listen(cx);
+        self.order.get() == Order::Cut
+    }
+
+    /// True when nothing asks the connection to end with the request under way.
+    pub(crate) fn may_stay(&self, worker: &Rc<Worker>, now: Instant) -> bool {
+        self.order.get() != Order::Leave
+            && !worker.leaving()
+            && !self.outstayed(now)
+            && self.door.standing(worker) == Standing::Open
+    }
+
+    /// A request was read, and is read again by another.
+    pub(super) fn reads_again(&self) {
+        self.owes.set(true);
+    }
+
+    /// Hands the request that is under way on the fast path over to whoever reads it again.
+    pub(super) fn hand_over(&self, takeover: Takeover) {
+        self.takeover.put(Box::new(takeover));
+    }
+
+    /// What was handed over with the request that has just been read.
+    pub(super) fn take_over(&self) -> Option<Box<Takeover>> {
+        self.takeover.take()
+    }
+
+    /// A request without a body goes the long way: perhaps the last one before the fast path is tried again.
+    fn goes_the_long_way(&self) {
+        if self.manner != Manner::Http1 || !self.door.is_fast() {
+            return;
+        }
+        let (own, all) = (self.detour.passes(), self.door.detour.passes());
+        self.returns.set(own && all && !self.leaves_http());
     }
 
     /// True when nothing is under way on it, in or out.
@@ -201,45 +251,6 @@ impl Visit {
             let _ = taker.send(io);
         }
     }
-
-    /// What the connection must be told at this moment.
-    fn judge(&self, worker: &Rc<Worker>, phase: Phase, now: Instant) -> Order {
-        let timeouts = &worker.shared.timeouts;
-        let overdue = self.clock.overdue(now, timeouts.head, timeouts.idle_client);
-        if overdue == Some(Overdue::Head) {
-            return Order::Cut;
-        }
-        let standing = self.door.standing(worker);
-        let patience = match (self.manner, phase) {
-            (_, Phase::Stopping(_)) => Some(Duration::ZERO),
-            (Manner::Http2, Phase::Draining) => Some(DRAIN_GOAWAY),
-            _ => None,
-        };
-        let since = |now| {
-            let since = self.leaving_since.get().unwrap_or(now);
-            self.leaving_since.set(Some(since));
-            now.saturating_duration_since(since)
-        };
-        let over = match self.manner {
-            Manner::Http1 => standing == Standing::Gone,
-            Manner::Http2 => standing != Standing::Open || self.outstayed(now),
-        };
-        if overdue.is_some() || over || patience.is_some_and(|patience| since(now) >= patience) {
-            Order::Leave
-        } else if self.manner == Manner::Http1 && self.is_idle() && self.clock.waited(now) >= PARK_AFTER {
-            Order::Park
-        } else {
-            Order::Stay
-        }
-    }
-
-    fn tell(&self, order: Order) {
-        if self.order.get() == Order::Cut || order == Order::Stay || self.order.get() == order {
-            return;
-        }
-        self.order.set(order);
-        self.bell.ring();
-    }
 }
 
 /// One request under way on a connection.
@@ -253,6 +264,9 @@ impl Drop for Busy {
         // This guard itself is still counted.
         if self.visit.active.get() == 1 {
             self.visit.clock.went_idle(Instant::now());
+            if self.visit.returns.take() && self.visit.order.get() == Order::Stay {
+                self.visit.order.set(Order::Return);
+            }
             if self.visit.clock.is_half_closed() {
                 // Now its reader may know.
                 self.visit.bell.ring();
@@ -273,6 +287,7 @@ impl LastOfRequest {
     pub(crate) fn of(visit: &Visit, version: Version, no_body: bool) -> Option<Self> {
         let old = version < Version::HTTP_11;
         if no_body {
+            visit.goes_the_long_way();
             visit.clock.request_whole(old);
             return None;
         }
@@ -288,35 +303,4 @@ impl LastOfRequest {
     pub(crate) fn came(&self) {
         self.clock.request_whole(self.old);
     }
-}
-
-/// Looks after all clients of the worker until the runtime ends: slow heads, idle connections, listeners that are no
-/// more, and the daemon's own end.
-pub(crate) async fn watch_over(worker: Rc<Worker>) {
-    let mut phase = worker.phase.clone();
-    loop {
-        let now_phase = *phase.borrow_and_update();
-        look(&worker, now_phase, Instant::now());
-        let pause = if now_phase == Phase::Running { LOOK } else { LOOK_LEAVING };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            // Without a sender the process is at its end as well.
-            changed = phase.changed() => if changed.is_err() { tokio::time::sleep(LOOK_LEAVING).await },
-        }
-    }
-}
-
-fn look(worker: &Rc<Worker>, phase: Phase, now: Instant) {
-    worker.visits.0.borrow_mut().retain(|visit| {
-        let Some(visit) = visit.upgrade() else { return false };
-        let order = visit.judge(worker, phase, now);
-        if order == Order::Cut && visit.order.get() != Order::Cut {
-            worker.metrics.slow_heads.increment(1);
-        }
-        visit.tell(order);
-        if let Some(streams) = &visit.streams {
-            worker.metrics.stuck.increment(streams.cut_stuck(now, worker.shared.timeouts.unread));
-        }
-        true
-    });
 }

@@ -37,7 +37,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// How long an attempt may stay silent before another joins it: the 99th percentile of the place's good answers, as
 /// much again (100 ms to 5 s), and the round trip to its cluster, so that a gateway may hedge among its own pods first.
-pub(super) fn wait(usual: Option<Duration>, rtt: Duration) -> Duration {
+pub(crate) fn hedge_after(usual: Option<Duration>, rtt: Duration) -> Duration {
     usual.map_or(UNKNOWN, |usual| usual + usual.clamp(MARGIN, MOST_MARGIN)) + rtt
 }
 
@@ -85,7 +85,7 @@ impl<'r> Ground<'r> {
     ) -> Result<Answered, Missed> {
         let Past { tried, tally, touched } = past;
         let hedged = may(self.request.replayable(), *tally, 1, self.allowance.sent);
-        let overdue = hedged.then(|| began + wait(choice.usual(), choice.rtt())).filter(|at| *at < end);
+        let overdue = hedged.then(|| began + hedge_after(choice.usual(), choice.rtt())).filter(|at| *at < end);
         let mut reached = false;
         let ended = {
             let mut first = pin!(attempt(self.worker, &self.route.key, &choice, self.request, began, &mut reached));
@@ -163,7 +163,7 @@ impl<'r> Ground<'r> {
                     look = Instant::now() + match self.another(&choice, tried) {
                         Ok((next, room)) => {
                             others.push(self.hedge(next, room));
-                            wait(next.usual(), next.rtt())
+                            hedge_after(next.usual(), next.rtt())
                         }
                         Err(missing) => {
                             // Counted once a request, not once a look.
@@ -228,7 +228,7 @@ mod tests {
             ),
             ("nothing known", None, MS(65), MS(5_065)),
         ] {
-            assert_eq!(wait(usual, rtt), expected, "{what}");
+            assert_eq!(hedge_after(usual, rtt), expected, "{what}");
         }
     }
 
@@ -252,7 +252,7 @@ mod tests {
         /// Never sooner than what is usual and a tenth of a second.
         #[test]
         fn ordinary_answers_are_not_hedged(usual in 0..60_000_u64, rtt in 0..400_u64) {
-            let wait = wait(Some(MS(usual)), MS(rtt));
+            let wait = hedge_after(Some(MS(usual)), MS(rtt));
             proptest::prop_assert!(wait >= MS(usual) + MARGIN);
             proptest::prop_assert!(wait <= MS(2 * usual + rtt) + MARGIN && wait <= MS(usual + rtt) + MOST_MARGIN);
         }

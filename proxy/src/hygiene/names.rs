@@ -3,7 +3,7 @@
 use http::header::{HeaderMap, HeaderName};
 
 /// What all private names start with.
-const PRIVATE: &str = "x-strait-";
+pub(crate) const PRIVATE: &str = "x-strait-";
 /// What all names of the X-Forwarded family start with.
 pub(super) const FORWARDED_PREFIX: &str = "x-forwarded-";
 
@@ -14,7 +14,7 @@ pub(super) const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-c
 /// `HTTP2-Settings`, of the obsolete h2c upgrade.
 pub(super) const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 /// Servers behind CGI and its heirs read `_` as `-`: to them these say where a body ends.
-pub(super) const FRAMING_TWINS: [HeaderName; 2] =
+pub(crate) const FRAMING_TWINS: [HeaderName; 2] =
     [HeaderName::from_static("content_length"), HeaderName::from_static("transfer_encoding")];
 /// `X-Forwarded-For`.
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

@@ -213,3 +213,17 @@ fn the_crumbs_of_a_cookie_are_one_field_to_pods() {
     assert!(cookies(Version::HTTP_2, &crumbs[..1]).is_empty());
     assert_eq!(cookies(Version::HTTP_11, &crumbs), ["a=1", "b=2; c=3", "d=4"], "which has no business doing that");
 }
+
+#[test]
+fn a_plain_host_has_a_port_there_is() {
+    for (host, plain) in [
+        ("model", true),
+        ("model.ml:80", true),
+        ("10.0.0.1:65535", true),
+        ("model:65536", false),
+        ("model:", false),
+        ("", false),
+    ] {
+        assert_eq!(is_name_and_port(host.as_bytes()), plain, "{host}");
+    }
+}

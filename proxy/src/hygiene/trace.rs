@@ -94,6 +94,17 @@ impl Trace {
         Ok(())
     }
 
+    /// Writes the same lines into a head of HTTP/1.1 whose client has said no Via.
+    pub(crate) fn write(&self, head: &mut Vec<u8>) {
+        let (via, address, forwarded) = (self.via(Version::HTTP_11), &self.address, &self.forwarded);
+        for part in [&b"via: "[..], via.as_bytes(), b"\r\nx-forwarded-for: ", address.as_bytes()] {
+            head.extend_from_slice(part);
+        }
+        for part in [&b"\r\nforwarded: "[..], forwarded.as_bytes(), b"\r\n"] {
+            head.extend_from_slice(part);
+        }
+    }
+
     /// Appends Via alone: for the second hop of a request that this mesh forwarded to itself.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ pub(crate) struct ServiceMetrics {
 }
 
 /// A request whose answer has not begun. Dropped before, it was abandoned by its client.
-pub(crate) struct Begun<'m>(Option<&'m ServiceMetrics>);
+pub(crate) struct Unanswered<'m>(Option<&'m ServiceMetrics>);
 
 impl ServiceMetrics {
     pub(crate) fn new(service: &ServiceKey, local: &ClusterId) -> Self {
@@ -40,9 +40,9 @@ impl ServiceMetrics {
     }
 
     /// A request came.
-    pub(crate) fn begin(&self) -> Begun<'_> {
+    pub(crate) fn begin(&self) -> Unanswered<'_> {
         self.in_flight.increment(1.0);
-        Begun(Some(self))
+        Unanswered(Some(self))
     }
 
     /// An answer of a pod in that cluster began.
@@ -71,16 +71,21 @@ impl ServiceMetrics {
     }
 }
 
-impl Begun<'_> {
+impl Unanswered<'_> {
     /// The answer begins.
-    pub(crate) fn answered(mut self) {
+    pub(crate) fn answered(self) {
+        self.moves_on();
+    }
+
+    /// It goes on elsewhere, and is counted there.
+    pub(crate) fn moves_on(mut self) {
         if let Some(metrics) = self.0.take() {
             metrics.in_flight.decrement(1.0);
         }
     }
 }
 
-impl Drop for Begun<'_> {
+impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         if let Some(metrics) = self.0.take() {
             metrics.in_flight.decrement(1.0);

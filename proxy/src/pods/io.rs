@@ -3,8 +3,9 @@
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::AsFd;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -25,6 +26,42 @@ pub(super) struct PodIo {
     ended: bool,
     /// Whether its machine is there, where the kernel does not end the connection by itself.
     watch: Option<Watch>,
+    /// Of a connection that is taken over in the middle of a request.
+    before: Option<Box<Before>>,
+}
+
+/// What was sent and heard on a connection before it was taken over: the request without a body that its new owner begins
+/// with is not sent again, and what the pod has answered is heard again.
+#[derive(Debug)]
+struct Before {
+    /// The request is still to be written.
+    to_come: bool,
+    heard: Bytes,
+    /// Who reads before that.
+    reader: Option<Waker>,
+}
+
+impl Before {
+    /// Takes a piece of the request in place of the pod.
+    fn swallow(&mut self, piece: &[u8]) -> usize {
+        // It comes whole: hyper writes a head in one piece to a socket that takes all of it.
+        self.to_come = !piece.ends_with(b"\r\n\r\n");
+        if !self.to_come {
+            self.reader.take().into_iter().for_each(Waker::wake);
+        }
+        piece.len()
+    }
+
+    /// True when there was something to be heard again.
+    fn poll_heard(&mut self, cx: &Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<bool> {
+        if self.to_come {
+            self.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let piece = self.heard.split_to(self.heard.len().min(buf.remaining()));
+        buf.put_slice(&piece);
+        Poll::Ready(!piece.is_empty())
+    }
 }
 
 /// True for a peer that takes nothing more.
@@ -34,7 +71,13 @@ fn is_deaf(error: &io::Error) -> bool {
 
 impl PodIo {
     pub(super) fn new(tcp: TcpStream, load: Load) -> Self {
-        Self { tcp, deaf: None, ended: false, watch: (load == Load::Bulk).then(Watch::new) }
+        Self { tcp, deaf: None, ended: false, watch: (load == Load::Bulk).then(Watch::new), before: None }
+    }
+
+    /// One to which a request without a body was sent, and what was heard since.
+    pub(super) fn taken_over(tcp: TcpStream, heard: Bytes) -> Self {
+        let before = Box::new(Before { to_come: true, heard, reader: None });
+        Self { before: Some(before), ..Self::new(tcp, Load::Small) }
     }
 
     /// What writing `size` bytes comes to: one that takes nothing is written to in vain until it has said its last.
@@ -56,6 +99,12 @@ impl PodIo {
 impl AsyncRead for PodIo {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if let Some(before) = &mut this.before {
+            if ready!(before.poll_heard(cx, buf)) {
+                return Poll::Ready(Ok(()));
+            }
+            this.before = None;
+        }
         let before = buf.filled().len();
         let Poll::Ready(read) = Pin::new(&mut this.tcp).poll_read(cx, buf) else {
             let Some(watch) = &mut this.watch else { return Poll::Pending };
@@ -71,7 +120,11 @@ impl AsyncRead for PodIo {
 
 impl AsyncWrite for PodIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.get_mut().write(buf.len(), |tcp| tcp.poll_write(cx, buf))
+        let this = self.get_mut();
+        if let Some(before) = this.before.as_mut().filter(|before| before.to_come) {
+            return Poll::Ready(Ok(before.swallow(buf)));
+        }
+        this.write(buf.len(), |tcp| tcp.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -79,6 +132,10 @@ impl AsyncWrite for PodIo {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.before.is_some() {
+            let first = bufs.iter().find(|piece| !piece.is_empty()).map_or(&[][..], |piece| piece);
+            return self.poll_write(cx, first);
+        }
         let size = bufs.iter().map(|b| b.len()).sum();
         self.get_mut().write(size, |tcp| tcp.poll_write_vectored(cx, bufs))
     }

@@ -1,31 +1,23 @@
 //! Early hints (103): a pod's words before its answer reach the client before the answer is there.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
-use crate::plain::{LIMIT, alone, head};
+use crate::plain::{accepted, alone, asked, head};
 
 const HINTS: &[u8] =
     b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\nconnection: x-own\r\nx-own: 1\r\n\
     x-strait-served-by: a liar\r\n\r\n";
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone";
 
-async fn accepted(pod: &TcpListener) -> TcpStream {
-    tokio::time::timeout(LIMIT, pod.accept()).await.expect("the pod is connected").unwrap().0
-}
-
 #[tokio::test]
 async fn they_arrive_before_the_answer() {
     let (site, pod) = alone("http").await;
     let mut client = TcpStream::connect(site.door()).await.unwrap();
-    let mut server: Option<TcpStream> = None;
+    let mut kept = Vec::new();
     for round in 0..3 {
         client.write_all(b"GET / HTTP/1.1\r\nhost: m\r\n\r\n").await.unwrap();
-        let server = match &mut server {
-            Some(kept) => kept,
-            none => none.insert(accepted(&pod).await),
-        };
-        head(server).await;
+        let (server, _) = asked(&pod, &mut kept).await;
         for _ in 0..2 {
             server.write_all(HINTS).await.unwrap();
             let told = head(&mut client).await;

@@ -8,6 +8,7 @@ mod deadlines;
 mod detect;
 mod extended_connect;
 mod failover;
+mod fast_path;
 mod framing;
 mod gateway;
 mod grpc;

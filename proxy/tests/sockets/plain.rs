@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -41,6 +42,32 @@ pub async fn alone_with(speech: &str, tell: impl FnOnce(&Site)) -> (Site, TcpLis
     let pod = listen(site.pod(0)).await;
     site.start().await;
     (site, pod)
+}
+
+/// The pod's end of the next connection.
+pub async fn accepted(pod: &TcpListener) -> TcpStream {
+    tokio::time::timeout(LIMIT, pod.accept()).await.expect("the pod is connected").unwrap().0
+}
+
+/// The connection with the next request on it, one that was kept or a new one, and the request's head.
+pub async fn asked<'k>(pod: &TcpListener, kept: &'k mut Vec<TcpStream>) -> (&'k mut TcpStream, String) {
+    let speaks = |kept: &Vec<TcpStream>| {
+        let mut one = [0];
+        kept.iter().position(|tcp| matches!(tcp.peek(&mut one).now_or_never(), Some(Ok(1))))
+    };
+    let next = async {
+        loop {
+            if let Some(at) = speaks(kept) {
+                return at;
+            }
+            if let Ok(new) = tokio::time::timeout(Duration::from_millis(10), pod.accept()).await {
+                kept.push(new.unwrap().0);
+            }
+        }
+    };
+    let at = tokio::time::timeout(LIMIT, next).await.expect("the pod is asked");
+    let head = head(&mut kept[at]).await;
+    (&mut kept[at], head)
 }
 
 /// A client's connection and the pod's end of it.

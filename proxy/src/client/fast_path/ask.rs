@@ -1,0 +1,168 @@
+//! A plain request on its way to a pod: admitted, routed and sent over a kept connection, or over one that is being made.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+
+use super::request::{Reading, translate};
+use super::{Cause, Client, Ended};
+use crate::admission::{Urgency, admits};
+use crate::attempt::Try;
+use crate::balance::{Attempted, Choice, Chosen, TargetRef, pick};
+use crate::client::{Busy, Visit};
+use crate::exchange::hedge_after;
+use crate::metrics::Unanswered;
+use crate::pods::longest_idle;
+use crate::retry::Counted;
+use crate::route::ServiceRoute;
+use crate::takeover::{Begun, Dialing, Takeover};
+use crate::worker::Worker;
+
+/// A request that was sent, or will be once its pod is connected.
+pub(super) struct Asked<'w> {
+    pub(super) way: Way,
+    pub(super) attempt: Try<'w>,
+    /// Until the head of an answer has come.
+    pub(super) unanswered: Option<Unanswered<'w>>,
+    /// When others should be asked as well, or its client be told that it takes too long.
+    pub(super) overdue: tokio::time::Instant,
+    pod: SocketAddr,
+    chosen: Chosen,
+    counted: Option<Counted>,
+    _busy: Busy,
+}
+
+/// How far it has come.
+pub(super) enum Way {
+    /// Its pod is being connected.
+    Dialing(Dialing),
+    /// Its pod could not be connected.
+    Failed(io::Error),
+    /// Its pod was sent the request.
+    Sent {
+        tcp: TcpStream,
+        /// It has carried one before.
+        reused: bool,
+    },
+    /// The head of the answer was passed on.
+    Passing {
+        tcp: TcpStream,
+        /// Bytes of its body that the pod has not sent yet.
+        left: u64,
+        /// The pod has said no more than its answer.
+        clean: bool,
+    },
+    /// The pod has said all of its answer.
+    Said,
+}
+
+impl<'w> Client<'w> {
+    /// Chooses a pod for the request that was read and sends it `head`.
+    ///
+    /// # Errors
+    /// Why it has to go another way.
+    pub(super) fn ask(&self, head: &[u8]) -> Result<Asked<'w>, Cause> {
+        let (worker, now) = (self.worker, Instant::now());
+        let now_ms = worker.shared.ms_at(now);
+        let counted = worker.budget.request();
+        if !admits(worker.budget.requests(), worker.shared.limits.requests, Urgency::USUAL) {
+            return Err(Cause::Moment);
+        }
+        let route = self.door.route(worker).filter(|route| !route.shed(Urgency::USUAL, now_ms));
+        let route = route.ok_or(Cause::Moment)?;
+        let choice = worker.with_rng(|rng| pick(&route, rng, now_ms, &Attempted::none())).ok_or(Cause::Moment)?;
+        let TargetRef::Pod(pod) = choice.target else {
+            // A second choice would be another draw.
+            worker.metrics.handed_over.increment(1);
+            self.visit.hand_over(Takeover { began: now, chosen: choice.keep(&route), begun: None.into() });
+            return Err(Cause::Pods);
+        };
+        let longest = longest_idle(route.policy.allowance().replays());
+        let kept = worker.bare.take(pod, now, longest).filter(|tcp| send(tcp, head));
+        let asked = Asked {
+            way: match kept {
+                Some(tcp) => Way::Sent { tcp, reused: true },
+                None => Way::Dialing(worker.pods.dial_bare(pod)),
+            },
+            attempt: Try::begin(worker, &choice, now),
+            unanswered: Some(self.door.metrics.begin()),
+            overdue: overdue(worker, &route, &choice, now),
+            pod,
+            chosen: choice.keep(&route),
+            counted: Some(counted),
+            _busy: self.visit.busy(now),
+        };
+        self.visit.clock.request_whole(false);
+        Ok(asked)
+    }
+
+    /// The connection attempt has ended: the request is sent now.
+    ///
+    /// # Errors
+    /// It goes another way.
+    pub(super) fn send_first(&self, asked: &mut Asked<'_>, dialled: io::Result<TcpStream>) -> Result<(), Ended> {
+        let mut scratch = self.worker.scratch.borrow_mut();
+        let most_target = self.worker.shared.limits.target_bytes;
+        asked.way = match dialled {
+            Ok(tcp) => {
+                asked.attempt.flight().connected(self.worker.shared.now_ms());
+                let reading = translate(&self.head, most_target, &self.visit.trace, &mut scratch.output);
+                if reading == Reading::Plain && send(&tcp, &scratch.output) {
+                    Way::Sent { tcp, reused: false }
+                } else {
+                    // It may have a part of the head.
+                    Way::Dialing(self.worker.pods.dial_bare(asked.pod))
+                }
+            }
+            Err(error) => Way::Failed(error),
+        };
+        match asked.way {
+            Way::Sent { .. } => Ok(()),
+            _ => Err(Ended::Other(Cause::Moment, Bytes::new())),
+        }
+    }
+}
+
+/// False when the socket did not take all of it, as one that waits for a request does.
+fn send(tcp: &TcpStream, head: &[u8]) -> bool {
+    tcp.try_write(head).is_ok_and(|written| written == head.len())
+}
+
+/// When an attempt at that choice is late by the rules of the [exchange](crate::exchange).
+fn overdue(worker: &Worker, route: &ServiceRoute, choice: &Choice<'_>, began: Instant) -> tokio::time::Instant {
+    let (timeouts, policy) = (&worker.shared.timeouts, &route.policy);
+    let whole = policy.request(timeouts);
+    let limit = policy.attempt(timeouts).map_or(whole, |each| each.min(whole));
+    (began + hedge_after(choice.usual(), choice.rtt()).min(limit)).into()
+}
+
+impl Asked<'_> {
+    /// Gives the request to whoever reads its head again, with what the pod has said.
+    pub(super) fn hand_over(self, heard: Bytes, visit: &Visit) {
+        let begun = match self.way {
+            Way::Dialing(dialing) => Some(Begun::Dialing(dialing)),
+            Way::Failed(error) => Some(Begun::Failed(error)),
+            Way::Sent { tcp, reused } => Some(Begun::Sent { tcp, reused, heard }),
+            Way::Passing { .. } | Way::Said => None,
+        };
+        let began = self.attempt.began();
+        self.attempt.go_on();
+        if let Some(unanswered) = self.unanswered {
+            unanswered.moves_on();
+        }
+        visit.hand_over(Takeover { began, chosen: self.chosen, begun: begun.into() });
+    }
+
+    /// The pod has said all of its answer, whatever the client has taken of it: its connection is free for others, if it
+    /// has said nothing else.
+    pub(super) fn let_go(&mut self, worker: &Worker) {
+        if let Way::Passing { tcp, clean: true, .. } = std::mem::replace(&mut self.way, Way::Said) {
+            worker.bare.put(self.pod, tcp, Instant::now());
+        }
+        self.attempt.let_go();
+        self.counted = None;
+    }
+}

@@ -1,0 +1,108 @@
+//! What a worker tells its clients' connections, and when.
+//!
+//! A worker has one watch over all its clients (`watch_over`) instead of a timer and a phase watch in each of them, which
+//! every wake of a connection would have to look at.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::{Manner, Visit};
+use crate::client::clock::Overdue;
+use crate::door::Standing;
+use crate::shared::Phase;
+use crate::worker::Worker;
+
+/// How often all clients are looked at, and how often while they are to leave.
+const LOOK: Duration = Duration::from_secs(1);
+const LOOK_LEAVING: Duration = Duration::from_millis(100);
+/// How long an HTTP/1.1 connection is idle before it is parked: longer than the pauses of a client that is at work.
+const PARK_AFTER: Duration = Duration::from_secs(1);
+/// How long a new HTTP/2 connection may open streams during a drain before it is told to go.
+const DRAIN_GOAWAY: Duration = Duration::from_millis(500);
+
+/// What a connection is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Go on.
+    Stay,
+    /// Give up what an idle connection does not need.
+    Park,
+    /// Take the fast path again.
+    Return,
+    /// End when the requests under way are answered.
+    Leave,
+    /// End now.
+    Cut,
+}
+
+impl Visit {
+    /// What the connection must be told at this moment.
+    fn judge(&self, worker: &Rc<Worker>, phase: Phase, now: Instant) -> Order {
+        let timeouts = &worker.shared.timeouts;
+        let overdue = self.clock.overdue(now, timeouts.head, timeouts.idle_client);
+        if overdue == Some(Overdue::Head) {
+            return Order::Cut;
+        }
+        let standing = self.door.standing(worker);
+        let patience = match (self.manner, phase) {
+            (_, Phase::Stopping(_)) => Some(Duration::ZERO),
+            (Manner::Http2, Phase::Draining) => Some(DRAIN_GOAWAY),
+            _ => None,
+        };
+        let since = |now| {
+            let since = self.leaving_since.get().unwrap_or(now);
+            self.leaving_since.set(Some(since));
+            now.saturating_duration_since(since)
+        };
+        let over = match self.manner {
+            Manner::Http1 => standing == Standing::Gone,
+            Manner::Http2 => standing != Standing::Open || self.outstayed(now),
+        };
+        if overdue.is_some() || over || patience.is_some_and(|patience| since(now) >= patience) {
+            Order::Leave
+        } else if self.manner == Manner::Http1 && self.is_idle() && self.clock.waited(now) >= PARK_AFTER {
+            Order::Park
+        } else {
+            Order::Stay
+        }
+    }
+
+    fn tell(&self, order: Order) {
+        if self.order.get() == Order::Cut || order == Order::Stay || self.order.get() == order {
+            return;
+        }
+        self.order.set(order);
+        self.bell.ring();
+    }
+}
+
+/// Looks after all clients of the worker until the runtime ends: slow heads, idle connections, listeners that are no
+/// more, and the daemon's own end.
+pub(crate) async fn watch_over(worker: Rc<Worker>) {
+    let mut phase = worker.phase.clone();
+    loop {
+        let now_phase = *phase.borrow_and_update();
+        look(&worker, now_phase, Instant::now());
+        let pause = if now_phase == Phase::Running { LOOK } else { LOOK_LEAVING };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            // Without a sender the process is at its end as well.
+            changed = phase.changed() => if changed.is_err() { tokio::time::sleep(LOOK_LEAVING).await },
+        }
+    }
+}
+
+fn look(worker: &Rc<Worker>, phase: Phase, now: Instant) {
+    worker.visits.0.borrow_mut().retain(|visit| {
+        let Some(visit) = visit.upgrade() else { return false };
+        let order = visit.judge(worker, phase, now);
+        if order == Order::Cut && visit.order.get() != Order::Cut {
+            worker.metrics.slow_heads.increment(1);
+        }
+        visit.tell(order);
+        if let Some(streams) = &visit.streams {
+            worker.metrics.stuck.increment(streams.cut_stuck(now, worker.shared.timeouts.unread));
+        }
+        true
+    });
+}
