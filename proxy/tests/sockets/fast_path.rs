@@ -30,16 +30,21 @@ async fn ask(client: &mut TcpStream, server: &mut TcpStream) {
     assert!(got.contains("\r\nvia: 1.1 us-west.strait\r\n") && got.contains("\r\nx-forwarded-for: 127.0."), "{got}");
 }
 
+/// Answers plainly, and hears that it came.
+async fn answer(server: &mut TcpStream, client: &mut TcpStream) {
+    server.write_all(PLAIN).await.unwrap();
+    let told = head(client).await;
+    assert!(told.starts_with("http/1.1 200 ok\r\n") && told.contains("\r\nx-strait-served-by: us-west\r\n"), "{told}");
+    hears(client, "ok").await;
+}
+
 /// A client and the pod's end of the connection that its first request was answered over.
 async fn kept(site: &Site, pod: &TcpListener) -> (TcpStream, TcpStream) {
     let mut client = TcpStream::connect(site.door()).await.unwrap();
     client.write_all(GET).await.unwrap();
     let mut server = accepted(pod).await;
     head(&mut server).await;
-    server.write_all(PLAIN).await.unwrap();
-    let told = head(&mut client).await;
-    assert!(told.starts_with("http/1.1 200 ok\r\n") && told.contains("\r\nx-strait-served-by: us-west\r\n"), "{told}");
-    hears(&mut client, "ok").await;
+    answer(&mut server, &mut client).await;
     (client, server)
 }
 
@@ -60,9 +65,7 @@ async fn a_plain_request_goes_over_a_kept_connection_as_it_came() {
         client.write_all(GET).await.unwrap();
         let got = raw_head(&mut server).await;
         assert!(got.contains("\r\nX-Case: kept\r\n"), "{got}");
-        server.write_all(PLAIN).await.unwrap();
-        head(&mut client).await;
-        hears(&mut client, "ok").await;
+        answer(&mut server, &mut client).await;
     }
     site.stop().await;
 }
@@ -112,9 +115,7 @@ async fn a_head_may_come_byte_by_byte() {
     let mut servers = vec![server];
     let (server, got) = asked(&pod, &mut servers).await;
     assert!(got.starts_with("get /one http/1.1\r\n"), "{got}");
-    server.write_all(PLAIN).await.unwrap();
-    assert!(head(&mut client).await.starts_with("http/1.1 200 ok\r\n"));
-    hears(&mut client, "ok").await;
+    answer(server, &mut client).await;
     site.stop().await;
 }
 
@@ -187,9 +188,7 @@ async fn a_kept_connection_that_ends_under_a_request_is_replaced() {
         }
         let mut server = accepted(&pod).await;
         head(&mut server).await;
-        server.write_all(PLAIN).await.unwrap();
-        assert!(head(&mut client).await.starts_with("http/1.1 200 ok\r\n"));
-        hears(&mut client, "ok").await;
+        answer(&mut server, &mut client).await;
         site.stop().await;
     }
 }
@@ -213,9 +212,7 @@ async fn what_nobody_asked_for_is_nobodys_answer() {
         client.write_all(GET).await.unwrap();
         let mut server = accepted(&pod).await;
         head(&mut server).await;
-        server.write_all(PLAIN).await.unwrap();
-        assert!(head(&mut client).await.starts_with("http/1.1 200 ok\r\n"));
-        hears(&mut client, "ok").await;
+        answer(&mut server, &mut client).await;
         site.stop().await;
     }
 }
@@ -270,9 +267,7 @@ async fn a_long_body_waits_for_a_slow_reader() {
     client.write_all(GET).await.unwrap();
     let mut server = accepted(&pod).await;
     head(&mut server).await;
-    server.write_all(PLAIN).await.unwrap();
-    head(&mut client).await;
-    hears(&mut client, "ok").await;
+    answer(&mut server, &mut client).await;
     site.stop().await;
 }
 
@@ -311,9 +306,7 @@ async fn who_pipelines_gets_all_answers_in_order() {
     // The second comes while the first is with its pod.
     client.write_all(b"GET /two HTTP/1.1\r\nhost: m\r\n\r\n").await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
-    server.write_all(PLAIN).await.unwrap();
-    assert!(head(&mut client).await.starts_with("http/1.1 200 ok\r\n"));
-    hears(&mut client, "ok").await;
+    answer(&mut server, &mut client).await;
     assert!(head(&mut server).await.starts_with("get /two "));
     server.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await.unwrap();
     assert!(head(&mut client).await.starts_with("http/1.1 404 "));
@@ -405,9 +398,7 @@ async fn what_is_never_repeated_goes_over_a_connection_that_was_used_just_now() 
     let (site, pod) = alone_with("http", |site| site.policy(once)).await;
     let (mut client, mut server) = kept(&site, &pod).await;
     ask(&mut client, &mut server).await;
-    server.write_all(PLAIN).await.unwrap();
-    head(&mut client).await;
-    hears(&mut client, "ok").await;
+    answer(&mut server, &mut client).await;
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     client.write_all(GET).await.unwrap();
     head(&mut accepted(&pod).await).await;
@@ -454,9 +445,7 @@ async fn a_head_that_begins_behind_another_request_has_no_more_time_than_others(
     client.write_all(&[GET, b"GET /two"].concat()).await.unwrap();
     let mut server = accepted(&pod).await;
     head(&mut server).await;
-    server.write_all(PLAIN).await.unwrap();
-    head(&mut client).await;
-    hears(&mut client, "ok").await;
+    answer(&mut server, &mut client).await;
     assert_eq!(rest(&mut client).await.unwrap_or_default(), b"", "it is cut");
     site.stop().await;
 }
@@ -474,9 +463,7 @@ async fn empty_lines_behind_a_request_are_nothing() {
     for pause in [0, 3_000, 0] {
         tokio::time::sleep(Duration::from_millis(pause)).await;
         client.write_all(&[GET, b"\r\n"].concat()).await.unwrap();
-        asked(&pod, &mut servers).await.0.write_all(PLAIN).await.unwrap();
-        head(&mut client).await;
-        hears(&mut client, "ok").await;
+        answer(asked(&pod, &mut servers).await.0, &mut client).await;
         client.write_all(b"\r\n").await.unwrap();
     }
     site.stop().await;
