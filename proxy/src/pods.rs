@@ -12,7 +12,7 @@ mod io;
 mod spoken;
 mod stacks;
 
-pub(crate) use bare::BarePods;
+pub(crate) use bare::{BarePods, Turn};
 pub(crate) use h2c::H2cPods;
 
 use self::io::PodIo;

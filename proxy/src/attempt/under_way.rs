@@ -14,6 +14,9 @@ use crate::worker::Worker;
 
 /// An attempt that was dropped sooner than this, and sooner than usual, says nothing of its target.
 const SOON: Duration = Duration::from_millis(250);
+/// How long an answer may have been on its way, and have waited for this process to read it. One that came sooner after the
+/// beginning of a connection attempt may have been sent before its pod's machine was lost.
+const ON_ITS_WAY: Duration = Duration::from_millis(50);
 
 /// An attempt under way. Dropped without a verdict, it was abandoned: by the client, or because time ran out.
 pub(crate) struct Try<'w> {
@@ -95,6 +98,9 @@ impl Try<'_> {
         let flight = self.flight.take().expect("taken only when the attempt is over");
         let outcome = match failure {
             Failure::Refused | Failure::NoLink => Some(Outcome::Refused),
+            Failure::ConnectTimeout if self.answers_others(&flight) => {
+                Some(Outcome::Overloaded { retry_after: Duration::ZERO })
+            }
             Failure::ConnectTimeout => Some(Outcome::ConnectTimeout),
             Failure::Broken => Some(Outcome::Broken),
             Failure::AttemptTimeout => Some(Outcome::Abandoned),
@@ -106,6 +112,15 @@ impl Try<'_> {
             self.note(&flight, outcome);
         }
         failure
+    }
+
+    /// True when the target has answered while it was silent to a connection attempt that has just timed out: its queue of
+    /// connections to be accepted is full, or a packet was lost, and it is there.
+    fn answers_others(&self, flight: &InFlight) -> bool {
+        let shared = &self.worker.shared;
+        let alone = shared.timeouts.connect_pod.saturating_sub(ON_ITS_WAY);
+        let alone_ms = u64::try_from(alone.as_millis()).unwrap_or(u64::MAX);
+        flight.slot().answered_since(shared.now_ms().saturating_sub(alone_ms))
     }
 
     /// The attempt failed, which says nothing of the target.

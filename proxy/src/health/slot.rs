@@ -228,6 +228,11 @@ impl Slot {
         success != 0 && now_ms.saturating_sub(success) < ALIVE_MS
     }
 
+    /// True when something has answered here at that time or since.
+    pub(crate) fn answered_since(&self, ms: u64) -> bool {
+        self.last_success_ms.load(Ordering::Relaxed) >= ms.max(1)
+    }
+
     /// True when its last attempt succeeded, or none was ever made.
     #[must_use]
     pub fn in_good_standing(&self) -> bool {

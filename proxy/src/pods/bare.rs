@@ -1,16 +1,46 @@
 //! Kept connections to pods that no library drives: what the fast path sends its requests over.
 
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::rc::{Rc, Weak};
+use std::task::Context;
 use std::time::{Duration, Instant};
 
+use rapidhash::RapidHashMap;
 use tokio::net::TcpStream;
 
 use super::stacks::{Condition, Stacks};
+use crate::bell::Bell;
 use crate::config::{Limits, Timeouts};
 
 /// One worker's.
-pub(crate) struct BarePods(Stacks<SocketAddr, TcpStream>);
+pub(crate) struct BarePods {
+    idle: Stacks<SocketAddr, TcpStream>,
+    /// Who waits for one to come back, the longest first. Those that wait no more are passed over.
+    waiting: RefCell<RapidHashMap<SocketAddr, VecDeque<Weak<Turn>>>>,
+}
+
+/// A place among those that would take a connection to a pod that comes back.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    came: Cell<bool>,
+    bell: Bell,
+}
+
+impl Turn {
+    /// True once one has come back, for whoever takes it first. Until then the task that is polled now is woken by it.
+    pub(crate) fn has_come(&self, cx: &Context<'_>) -> bool {
+        self.bell.listen(cx);
+        self.came.get()
+    }
+
+    fn comes(&self) {
+        self.came.set(true);
+        self.bell.ring();
+    }
+}
 
 /// True when its pod has ended the connection, or said what nobody asked for. Costs no system call while the runtime knows of
 /// nothing to be read.
@@ -20,23 +50,51 @@ fn is_over(tcp: &TcpStream) -> bool {
 
 impl BarePods {
     pub(crate) fn new(timeouts: &Timeouts, limits: &Limits) -> Self {
-        Self(Stacks::new(timeouts, limits))
+        Self { idle: Stacks::new(timeouts, limits), waiting: RefCell::default() }
     }
 
     /// The freshest that its pod has not ended, if it has not been idle for longer than that.
     pub(crate) fn take(&self, pod: SocketAddr, now: Instant, longest: Duration) -> Option<TcpStream> {
         let condition = |tcp: &TcpStream| if is_over(tcp) { Condition::Over } else { Condition::Ready };
-        self.0.take(pod, now, longest, condition)
+        self.idle.take(pod, now, longest, condition)
     }
 
     /// Keeps one whose answer was read to its end at `now`.
     pub(crate) fn put(&self, pod: SocketAddr, tcp: TcpStream, now: Instant) {
-        self.0.put(pod, tcp, now);
+        self.idle.put(pod, tcp, now);
+        let mut waiting = self.waiting.borrow_mut();
+        // Nearly always nobody does.
+        if waiting.is_empty() {
+            return;
+        }
+        let Some(queue) = waiting.get_mut(&pod) else { return };
+        let first = std::iter::from_fn(|| queue.pop_front()).find_map(|turn| turn.upgrade());
+        if queue.is_empty() {
+            waiting.remove(&pod);
+        }
+        first.iter().for_each(|turn| turn.comes());
+    }
+
+    /// Waits for one that comes back, behind all others who do. Who drops the turn waits no more.
+    pub(crate) fn wait(&self, pod: SocketAddr) -> Rc<Turn> {
+        let turn = Rc::new(Turn::default());
+        let mut waiting = self.waiting.borrow_mut();
+        let queue = waiting.entry(pod).or_default();
+        // Of a queue that nobody is taken from, those who left are let go.
+        if queue.len() == queue.capacity() {
+            queue.retain(|turn| turn.strong_count() > 0);
+        }
+        queue.push_back(Rc::downgrade(&turn));
+        turn
     }
 
     /// Drops what has been idle for too long, or was ended.
     pub(crate) fn sweep(&self) {
-        self.0.sweep(Instant::now(), is_over);
+        self.idle.sweep(Instant::now(), is_over);
+        self.waiting.borrow_mut().retain(|_, queue| {
+            queue.retain(|turn| turn.strong_count() > 0);
+            !queue.is_empty()
+        });
     }
 }
 
@@ -82,5 +140,27 @@ mod tests {
         let kept = bare.take(pod, now + ms(2), ms(2)).unwrap();
         bare.put(pod, kept, now);
         assert!(bare.take(pod, now + Timeouts::default().idle_pod + ms(1), LONG).is_none(), "too old for any");
+    }
+
+    #[tokio::test]
+    async fn one_that_comes_back_is_told_to_the_first_who_still_waits() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let pod = listener.local_addr().unwrap();
+        let bare = BarePods::new(&Timeouts::default(), &Limits::default());
+        let came = |turn: &Turn| turn.has_come(&Context::from_waker(std::task::Waker::noop()));
+        let (left, first, second) = (bare.wait(pod), bare.wait(pod), bare.wait(pod));
+        drop(left);
+        let (near, _far) = pair(&listener).await;
+        bare.put(pod, near, Instant::now());
+        assert!(came(&first) && !came(&second));
+        let taken = bare.take(pod, Instant::now(), LONG).unwrap();
+        bare.put(pod, taken, Instant::now());
+        assert!(came(&second) && bare.waiting.borrow().is_empty());
+
+        let leaving: Vec<_> = (0..1_000).map(|_| drop(bare.wait(pod))).collect();
+        assert_eq!(leaving.len(), 1_000);
+        assert!(bare.waiting.borrow()[&pod].len() < 10, "those who left are let go");
+        bare.sweep();
+        assert!(bare.waiting.borrow().is_empty());
     }
 }

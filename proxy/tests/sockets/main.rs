@@ -22,6 +22,7 @@ mod plain;
 mod pod;
 mod policies;
 mod psql;
+mod queues;
 mod raw;
 mod relay;
 mod rules;

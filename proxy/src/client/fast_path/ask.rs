@@ -2,7 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -15,11 +17,15 @@ use crate::balance::{Attempted, Choice, Chosen, TargetRef, pick};
 use crate::client::{Busy, Visit};
 use crate::exchange::hedge_after;
 use crate::metrics::Unanswered;
-use crate::pods::longest_idle;
+use crate::pods::{Turn, longest_idle};
 use crate::retry::Counted;
 use crate::route::ServiceRoute;
 use crate::takeover::{Begun, Dialing, Takeover};
 use crate::worker::Worker;
+
+/// A handshake within a cluster takes less. One that has not ended by then waits for room in the pod's queue, as hundreds do
+/// that come at once, and those who go before leave their connections sooner.
+const QUICK: Duration = Duration::from_millis(5);
 
 /// A request that was sent, or will be once its pod is connected.
 pub(super) struct Asked<'w> {
@@ -37,8 +43,8 @@ pub(super) struct Asked<'w> {
 
 /// How far it has come.
 pub(super) enum Way {
-    /// Its pod is being connected.
-    Dialing(Dialing),
+    /// Its pod is being connected, and a connection that comes back would do as well.
+    Dialing(Dialing, Rc<Turn>),
     /// Its pod could not be connected.
     Failed(io::Error),
     /// Its pod was sent the request.
@@ -85,7 +91,7 @@ impl<'w> Client<'w> {
         let asked = Asked {
             way: match kept {
                 Some(tcp) => Way::Sent { tcp, reused: true },
-                None => Way::Dialing(worker.pods.dial_bare(pod)),
+                None => dial(worker, pod),
             },
             attempt: Try::begin(worker, &choice, now),
             unanswered: Some(self.door.metrics.begin()),
@@ -99,22 +105,45 @@ impl<'w> Client<'w> {
         Ok(asked)
     }
 
-    /// The connection attempt has ended: the request is sent now.
+    /// Until the pod is connected and was sent the request: over the connection that is made for it, or over one that comes
+    /// back while that takes longer than it should.
     ///
     /// # Errors
     /// It goes another way.
-    pub(super) fn send_first(&self, asked: &mut Asked<'_>, dialled: io::Result<TcpStream>) -> Result<(), Ended> {
+    pub(super) fn poll_sent(&self, asked: &mut Asked<'_>, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+        let Way::Dialing(dialing, turn) = &mut asked.way else { return Poll::Ready(Ok(())) };
+        if let Poll::Ready(dialled) = dialing.as_mut().poll(cx) {
+            let connected = dialled.map(|tcp| {
+                asked.attempt.flight().connected(self.worker.shared.now_ms());
+                (tcp, false)
+            });
+            return Poll::Ready(self.send_first(asked, connected));
+        }
+        if !turn.has_come(cx) {
+            return Poll::Pending;
+        }
+        let now = Instant::now();
+        let slow = now.saturating_duration_since(asked.attempt.began()) >= QUICK;
+        if let Some(tcp) = slow.then(|| self.worker.bare.take(asked.pod, now, longest_idle(false))).flatten() {
+            return Poll::Ready(self.send_first(asked, Ok((tcp, true))));
+        }
+        *turn = self.worker.bare.wait(asked.pod);
+        turn.has_come(cx);
+        Poll::Pending
+    }
+
+    /// There is a connection for the request, which has carried others (`reused`) or not, or there will be none.
+    fn send_first(&self, asked: &mut Asked<'_>, connected: io::Result<(TcpStream, bool)>) -> Result<(), Ended> {
         let mut scratch = self.worker.scratch.borrow_mut();
         let most_target = self.worker.shared.limits.target_bytes;
-        asked.way = match dialled {
-            Ok(tcp) => {
-                asked.attempt.flight().connected(self.worker.shared.now_ms());
+        asked.way = match connected {
+            Ok((tcp, reused)) => {
                 let reading = translate(&self.head, most_target, &self.visit.trace, &mut scratch.output);
                 if reading == Reading::Plain && send(&tcp, &scratch.output) {
-                    Way::Sent { tcp, reused: false }
+                    Way::Sent { tcp, reused }
                 } else {
                     // It may have a part of the head.
-                    Way::Dialing(self.worker.pods.dial_bare(asked.pod))
+                    dial(self.worker, asked.pod)
                 }
             }
             Err(error) => Way::Failed(error),
@@ -124,6 +153,11 @@ impl<'w> Client<'w> {
             _ => Err(Ended::Other(Cause::Moment, Bytes::new())),
         }
     }
+}
+
+/// Begins to connect the pod.
+fn dial(worker: &Worker, pod: SocketAddr) -> Way {
+    Way::Dialing(worker.pods.dial_bare(pod), worker.bare.wait(pod))
 }
 
 /// False when the socket did not take all of it, as one that waits for a request does.
@@ -143,7 +177,7 @@ impl Asked<'_> {
     /// Gives the request to whoever reads its head again, with what the pod has said.
     pub(super) fn hand_over(self, heard: Bytes, visit: &Visit) {
         let begun = match self.way {
-            Way::Dialing(dialing) => Some(Begun::Dialing(dialing)),
+            Way::Dialing(dialing, _) => Some(Begun::Dialing(dialing)),
             Way::Failed(error) => Some(Begun::Failed(error)),
             Way::Sent { tcp, reused } => Some(Begun::Sent { tcp, reused, heard }),
             Way::Passing { .. } | Way::Said => None,

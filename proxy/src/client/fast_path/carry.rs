@@ -18,8 +18,8 @@ impl<'w> Client<'w> {
     pub(super) fn poll_answer(&mut self, asked: &mut Asked<'w>, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         loop {
             match &mut asked.way {
-                Way::Dialing(dialing) => match dialing.as_mut().poll(cx) {
-                    Poll::Ready(dialled) => self.send_first(asked, dialled)?,
+                Way::Dialing(..) => match self.poll_sent(asked, cx) {
+                    Poll::Ready(sent) => sent?,
                     Poll::Pending => return self.poll_interruption(asked, cx),
                 },
                 Way::Failed(_) => return Poll::Ready(Err(Ended::Other(Cause::Moment, Bytes::new()))),
