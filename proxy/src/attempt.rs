@@ -5,11 +5,10 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use http::{Response, StatusCode, Version, header};
-use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 
 use crate::balance::{Choice, TargetRef};
-use crate::body::RequestBody;
+use crate::body::{Incoming, RequestBody};
 use crate::failure::Kind;
 use crate::health::Outcome;
 use crate::hygiene::{ERROR, LOAD, REACHED, UPGRADE};
@@ -122,11 +121,11 @@ async fn to_pod(
                 let flight = begun.answered(outcome(response.status(), response.headers(), latency), now);
                 let old = response.version() < Version::HTTP_11;
                 let held = if old { Held::OldPod { _sender: sender } } else { Held::Pod(key, sender) };
-                return Ok(Reply { response, flight, held });
+                return Ok(Reply { response: response.map(Incoming::Http1), flight, held });
             }
             Err(error) => error,
         };
-        let sent = error.take_message().map(|message| request.take_back(message)).is_none();
+        let sent = error.take_message().map(|message| request.take_back(message.into_body())).is_none();
         *touched |= sent;
         if !reused || (sent && !replayable) {
             return Err(begun.failed(pod_failure(error.error(), request)));
@@ -159,24 +158,20 @@ async fn to_h2c_pod(
         Ok((seat, false)) => seat,
         Err(failure) => return Err(begun.failed(failure)),
     };
-    let message = match request.for_h2c_pod() {
+    let (message, words) = match request.for_h2c_pod() {
         Ok(message) => message,
         Err(refused) => return Err(begun.failed(Failure::Gateway { kind: Kind::Request(refused), touched: false })),
     };
-    let mut error = match seat.line().sender().try_send_request(message).await {
+    let unanswered = match seat.line().sender().send(message, words).await {
         Ok(response) => {
             *touched = true;
             begun.note_report(response.headers());
             let flight = begun.answered_h2(&response);
             return Ok(Reply { response, flight, held: Held::Stream(seat) });
         }
-        Err(error) => error,
+        Err(unanswered) => unanswered,
     };
-    if let Some(message) = error.take_message() {
-        request.take_back(message);
-        return Err(begun.failed(Failure::Stale));
-    }
-    let failure = stream_failure(error.error(), seat.line().is_dead());
+    let failure = stream_failure(unanswered, seat.line().is_dead(), request);
     *touched |= !failure.untouched();
     if failure == Failure::LinkDead {
         // Nobody else tells a pod's slot.
@@ -200,30 +195,25 @@ async fn through_gateway(
         let (awaited, give) = Flow::awaited();
         (flow, crossing) = (Some(awaited), Some((give, counted)));
     }
-    let message = match request.for_gateway(key, flow) {
+    let (message, words) = match request.for_gateway(key, flow) {
         Ok(message) => message,
         Err(refused) => return Err(begun.failed(Failure::Gateway { kind: Kind::Request(refused), touched: false })),
     };
-    let mut sender = seat.line().sender();
     let replayable = request.replayable();
     let sent = tokio::select! {
         biased;
-        sent = sender.try_send_request(message) => sent,
+        sent = seat.line().sender().send(message, words) => sent,
         // What may be asked twice is asked elsewhere at once; the rest waits for the link to live or die.
         () = seat.line().suspicion(), if replayable => {
             *touched = true;
             return Err(begun.failed(Failure::LinkDead));
         }
     };
-    let mut error = match sent {
+    let unanswered = match sent {
         Ok(response) => return judge(begun, seat, response, crossing, touched),
-        Err(error) => error,
+        Err(unanswered) => unanswered,
     };
-    if let Some(message) = error.take_message() {
-        request.take_back(message);
-        return Err(begun.failed(Failure::Stale));
-    }
-    let failure = stream_failure(error.error(), seat.line().is_dead());
+    let failure = stream_failure(unanswered, seat.line().is_dead(), request);
     *touched |= !failure.untouched();
     Err(begun.failed(failure))
 }

@@ -6,14 +6,15 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 mod error;
 mod hold;
+mod incoming;
 mod inflow;
 
 pub(crate) use error::BodyError;
 pub(crate) use hold::{Hold, Released};
+pub(crate) use incoming::Incoming;
 pub(crate) use inflow::{Inflow, Movement, Patience};
 
 use crate::hygiene::clean_trailers;
@@ -101,7 +102,7 @@ pub(crate) enum ResponseBody<F: Finish> {
 /// A body that is passed through, with what waits for its end.
 pub(crate) struct Passed<F> {
     /// Came together with the head.
-    first: Option<Result<Frame<Bytes>, hyper::Error>>,
+    first: Option<Result<Frame<Bytes>, BodyError>>,
     rest: Incoming,
     finish: Option<F>,
 }
@@ -135,7 +136,7 @@ impl<F: Finish> ResponseBody<F> {
 }
 
 impl<F: Finish> Passed<F> {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut frame = match self.first.take() {
             None => match Pin::new(&mut self.rest).poll_frame(cx) {
                 Poll::Ready(frame) => frame,
@@ -189,7 +190,7 @@ impl<F: Finish + Unpin> Body for ResponseBody<F> {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Own(bytes) => Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b)))),
-            Self::Passed(passed) => passed.poll_frame(cx).map_err(BodyError::Http),
+            Self::Passed(passed) => passed.poll_frame(cx),
             Self::Tunnel(flow) => flow.poll(cx),
         }
     }

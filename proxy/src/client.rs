@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -37,7 +37,9 @@ pub(crate) use streams::Outflow;
 pub(crate) use visit::{Busy, LastOfRequest, Visit, Visits, watch_over};
 
 use crate::door::Door;
+use crate::body::Incoming;
 use crate::floods::{self, Priced};
+use crate::http2::{Call, KeepAlive, Server};
 use crate::hygiene::Trace;
 use crate::plan::Speech;
 use crate::relay;
@@ -52,7 +54,6 @@ use detect::{Spoken, Waits, detect};
 use fast_path::Turn;
 use io::ClientIo;
 use linger::linger;
-use streams::StreamExec;
 use visit::{Ended, Manner};
 
 /// After the stop, how long a connection that has said nothing is still listened to: the kernel accepted it, so its
@@ -61,6 +62,9 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 /// What a client may send on one HTTP/2 stream before a pod has taken it. Its connection has as much for each of its streams,
 /// so that a pod that reads nothing holds up none but its own.
 const STREAM_WINDOW: u32 = 64 << 10;
+/// How often an HTTP/2 client is asked whether it is there, and how long it has to answer.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// The largest window there is (RFC 9113 §6.9.1).
 const MOST_WINDOW: u32 = (1 << 31) - 1;
 
@@ -191,34 +195,42 @@ async fn end(worker: &Worker, io: ClientIo) {
 }
 
 async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientIo) {
-    let limits = &worker.shared.limits;
-    let service = {
-        let (worker, door, visit) = (worker.clone(), door.clone(), visit.clone());
-        // In a box, since hyper and the runtime move it into a task of its own, and it is some KiB.
-        service_fn(move |request| Box::pin(answer(worker.clone(), door.clone(), visit.clone(), request)))
-    };
     visit.clock.went_idle(Instant::now());
     let io = Priced::new(io.without_clock(), floods::CLIENT, worker.metrics.floods.clone());
     let streams = visit.streams.clone().expect("made for a visit of HTTP/2");
-    let mut builder = http2::Builder::new(StreamExec(streams));
+    let keep_alive = KeepAlive { interval: PING_EVERY, timeout: PING_TIMEOUT, heard: io.heard() };
+    let builder = settings(&worker, &door);
+    let call = |call: Call| {
+        let (worker, door, visit) = (worker.clone(), door.clone(), visit.clone());
+        let began = Instant::now();
+        let Call { request, way_back, given } = call;
+        let came = Came { began, busy: visit.busy(began), takeover: None, voice: Some(way_back.voice().clone()), given };
+        streams.spawn(async move {
+            // In a box, since it is some KiB, and is moved before it is begun.
+            way_back.answer(Box::pin(async move { serve(&worker, &door, &visit, request, came).await })).await;
+        });
+    };
+    // How it ended is nobody's business: what is no HTTP was told from it by its first bytes.
+    let _ = visit.attend(pin!(Server::new(&builder, io, keep_alive, call)), |mut conn| conn.graceful_shutdown()).await;
+}
+
+/// What a client of HTTP/2 is held to.
+fn settings(worker: &Worker, door: &Door) -> h2::server::Builder {
+    let limits = &worker.shared.limits;
+    let mut builder = h2::server::Builder::new();
     if door.speech != Speech::H2c {
         // Pods that speak HTTP/2 only are not asked to leave it.
         builder.enable_connect_protocol();
     }
-    let conn = floods::bound(&mut builder, limits.streams, limits.head_bytes)
-        .timer(TokioTimer::new())
-        .max_send_buf_size(limits.stream_buffer)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(STREAM_WINDOW.saturating_mul(limits.streams).min(MOST_WINDOW))
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20))
-        .serve_connection(TokioIo::new(io), service);
-    let ended = visit.attend(pin!(conn), |conn| conn.graceful_shutdown()).await;
-    tell(&worker, &door, &visit, ended);
+    floods::bound(&mut builder, limits.streams, limits.head_bytes)
+        .max_send_buffer_size(limits.stream_buffer)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(STREAM_WINDOW.saturating_mul(limits.streams).min(MOST_WINDOW));
+    builder
 }
 
 /// Tells of what hyper could not read.
-fn tell(worker: &Worker, door: &Door, visit: &Visit, ended: Ended) {
+fn tell(worker: &Worker, door: &Door, visit: &Visit, ended: Ended<hyper::Error>) {
     if let Ended::Over(Err(error)) = ended
         && error.is_parse()
     {
@@ -243,6 +255,6 @@ fn answer(
 ) -> impl Future<Output = Result<http::Response<crate::serve::Answer>, Infallible>> {
     let takeover = visit.take_over();
     let began = takeover.as_ref().map_or_else(Instant::now, |takeover| takeover.began);
-    let came = Came { began, busy: visit.busy(began), takeover };
-    async move { Ok(serve(&worker, &door, &visit, request, came).await) }
+    let came = Came { began, busy: visit.busy(began), takeover, voice: None, given: None };
+    async move { Ok(serve(&worker, &door, &visit, request.map(Incoming::Http1), came).await) }
 }

@@ -5,9 +5,10 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
-use hyper::ext::Protocol;
-use hyper::upgrade::OnUpgrade;
+use h2::ext::Protocol;
+
+use crate::body::Incoming;
+use crate::http2::Given;
 
 const WEBSOCKET: &str = "websocket";
 const KEY: HeaderName = header::SEC_WEBSOCKET_KEY;
@@ -16,18 +17,16 @@ const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 /// What a client wants to speak on its stream, and what gives the stream once that is granted.
 pub(crate) struct Asked {
     pub(crate) protocol: HeaderValue,
-    pub(crate) given: OnUpgrade,
+    pub(crate) given: Given,
 }
 
 /// Makes the request one for an upgrade, if it is an extended CONNECT. One for what cannot be asked for stays a CONNECT,
 /// which is refused.
-pub(crate) fn asked(request: &mut Request<Incoming>) -> Option<Asked> {
-    if request.method() != Method::CONNECT {
-        return None;
-    }
+pub(crate) fn asked(request: &mut Request<Incoming>, given: Option<Given>) -> Option<Asked> {
+    let given = given?;
     let protocol = wish(request.extensions_mut().remove::<Protocol>()?.as_str())?;
     *request.method_mut() = Method::GET;
-    Some(Asked { protocol, given: hyper::upgrade::on(request) })
+    Some(Asked { protocol, given })
 }
 
 /// One protocol by its name, and not `h2c`: see [`hygiene::upgrade`](crate::hygiene::upgrade).

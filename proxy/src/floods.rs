@@ -10,9 +10,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use hyper::server::conn::http2::Builder;
+use h2::server::Builder;
 use metrics::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::http2::Heard;
 
 /// How many frames that only cost may be sent.
 #[derive(Clone, Copy, Debug)]
@@ -41,12 +43,12 @@ const UNSEEN_RESETS: usize = 20;
 const BAD_STREAMS: usize = 128;
 
 /// Sets what h2 itself bounds, whatever its defaults are.
-pub(crate) fn bound<E>(builder: &mut Builder<E>, streams: u32, head_bytes: usize) -> &mut Builder<E> {
+pub(crate) fn bound(builder: &mut Builder, streams: u32, head_bytes: usize) -> &mut Builder {
     builder
         .max_concurrent_streams(streams)
         .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(UNSEEN_RESETS)
-        .max_local_error_reset_streams(BAD_STREAMS)
+        .max_local_error_reset_streams(Some(BAD_STREAMS))
 }
 
 /// What a peer has left.
@@ -146,12 +148,19 @@ pub(crate) struct Priced<S> {
     reader: Reader,
     allowance: Allowance,
     cut: Counter,
+    heard: Heard,
 }
 
 impl<S> Priced<S> {
     /// From before the preface on. `cut` counts connections that were cut.
     pub(crate) fn new(io: S, terms: Terms, cut: Counter) -> Self {
-        Self { io, reader: Reader::new(), allowance: Allowance::new(terms, Instant::now()), cut }
+        let allowance = Allowance::new(terms, Instant::now());
+        Self { io, reader: Reader::new(), allowance, cut, heard: Heard::default() }
+    }
+
+    /// Whether anything comes.
+    pub(crate) fn heard(&self) -> Heard {
+        self.heard.clone()
     }
 }
 
@@ -160,6 +169,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Priced<S> {
         let this = self.get_mut();
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.io).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            this.heard.note();
+        }
         let mut total: u64 = 0;
         this.reader.read(&buf.filled()[before..], |kind, flags, length| total += price(kind, flags, length));
         if total > 0 && !this.allowance.pay(total, Instant::now()) {

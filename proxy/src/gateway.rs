@@ -1,14 +1,10 @@
 //! The gateway port: other clusters' daemons, let in by certificate.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use strait_catalog::ClusterId;
 use strait_identity::{Alpn, explain, peer_cluster};
 use tokio::net::TcpStream;
@@ -21,8 +17,9 @@ mod tunnel;
 
 pub(crate) use reports::Reports;
 
-use crate::exec::LocalExec;
+use crate::client::HintSampling;
 use crate::floods::{self, Priced};
+use crate::http2::{Call, KeepAlive, Server};
 use crate::metrics::PeerMetrics;
 use crate::retry::Counted;
 use crate::shared::Phase;
@@ -33,6 +30,10 @@ use crate::worker::Worker;
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 64 << 20;
 
+/// How often a peer is asked whether it is there, and how long it has to answer.
+const PING_EVERY: Duration = Duration::from_secs(5);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Part of [`link_age`](crate::Timeouts::link_age) after which a peer that has not renewed its connection by itself is
 /// sent away: certificates are judged at the handshake, so no connection may live for ever.
 const OUTSTAYED: f64 = 1.5;
@@ -42,6 +43,8 @@ pub(crate) struct Peer {
     pub(crate) cluster: ClusterId,
     pub(crate) trace: crate::hygiene::Trace,
     pub(crate) metrics: PeerMetrics,
+    /// Whether pods that it asks for have early hints.
+    hints: HintSampling,
 }
 
 /// Takes in a connection on the gateway port.
@@ -107,25 +110,24 @@ async fn serve(worker: Rc<Worker>, stream: TlsStream<TcpStream>, address: Socket
     let peer = Rc::new(Peer {
         trace: crate::hygiene::Trace::new(address.ip(), &worker.pseudonym),
         metrics: PeerMetrics::new(&cluster),
+        hints: HintSampling::default(),
         cluster,
     });
-    let service = {
-        let worker = worker.clone();
-        service_fn(move |request| {
-            let (worker, peer) = (worker.clone(), peer.clone());
-            // In a box, since hyper and the runtime move it more than once, and it is some KiB.
-            Box::pin(async move { Ok::<_, Infallible>(entry::serve(&worker, &peer, request).await) })
-        })
-    };
     let stream = Priced::new(stream, floods::PEER, worker.metrics.floods.clone());
-    let conn = floods::bound(&mut http2::Builder::new(LocalExec), limits.streams, limits.head_bytes)
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .keep_alive_interval(Duration::from_secs(5))
-        .keep_alive_timeout(Duration::from_secs(5))
-        .serve_connection(TokioIo::new(stream), service);
-    let mut conn = pin!(conn);
+    let keep_alive = KeepAlive { interval: PING_EVERY, timeout: PING_TIMEOUT, heard: stream.heard() };
+    let mut builder = h2::server::Builder::new();
+    floods::bound(&mut builder, limits.streams, limits.head_bytes)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    let call = |Call { request, way_back, .. }: Call| {
+        let (worker, peer) = (worker.clone(), peer.clone());
+        tokio::task::spawn_local(async move {
+            let voice = way_back.voice().clone();
+            // In a box, since it is some KiB, and is moved before it is begun.
+            way_back.answer(Box::pin(async move { entry::serve(&worker, &peer, request, &voice).await })).await;
+        });
+    };
+    let mut conn = pin!(Server::new(&builder, stream, keep_alive, call));
     let mut phase = worker.phase.clone();
     // The drain sends connections away that were there before it: what is open, and what crosses GOAWAY on the way, is
     // answered. Those that come back all the same have nowhere better to go and stay until the stop.

@@ -29,6 +29,7 @@ pub(crate) use news::News;
 pub(crate) use pulse::Pulse;
 
 use crate::health::{Outcome, Slot, Target};
+use crate::http2::Driver;
 use crate::metrics::LinkMetrics;
 use crate::retry::Failure;
 use crate::shared::Shared;
@@ -172,7 +173,7 @@ impl Link {
                 return Ok(Seat::on(line));
             }
         }
-        // A full line is better than none: hyper opens the stream when another ends.
+        // A full line is better than none: the stream is opened when another ends.
         self.best().map(Seat::on).ok_or(Failure::NoLink)
     }
 
@@ -257,16 +258,15 @@ impl Link {
         tokio::task::spawn_local(self.clone().watch(line, driver, allowance(rtt, &self.shared.timeouts)));
     }
 
-    async fn watch(self: Rc<Self>, line: Rc<Line>, mut driver: dial::Driver, allowed: Duration) {
+    async fn watch(self: Rc<Self>, line: Rc<Line>, mut driver: Driver, allowed: Duration) {
         let _up = self.metrics.up();
         let began = Instant::now();
         let mut death = pin!(self.death(&line, allowed));
         let mut old = pin!(tokio::time::sleep(self.shared.timeouts.link_age.mul_f64(0.9 + 0.2 * fastrand::f64())));
-        let mut drive = pin!(line.drive(&mut driver));
         let dead = loop {
             tokio::select! {
                 biased;
-                _ = &mut drive => break false,
+                _ = &mut driver => break false,
                 () = &mut death => break true,
                 () = line.vacated() => break false,
                 () = &mut old, if !line.is_old() => {

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HeaderMap;
-use http::{Method, Request, Uri, Version};
+use http::{Method, Uri, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::admission::Urgency;
-use crate::body::{Inflow, Movement, Patience, RequestBody};
+use crate::body::{Incoming, Inflow, Movement, Patience, RequestBody};
 use crate::client::{HintSink, LastOfRequest, LeftHttp};
 use crate::config::{Limits, Timeouts};
 use crate::deadline::Deadline;
@@ -231,7 +230,7 @@ impl Outgoing {
 
     /// True when its client takes what a pod says before the answer: HTTP/1.0 knows no informational answers.
     pub(crate) fn takes_hints(&self) -> bool {
-        self.version == Version::HTTP_11 && self.to_pods == PodSpeech::Http1 && self.notes.upgrade.is_none()
+        self.version > Version::HTTP_10 && self.notes.upgrade.is_none()
     }
 
     /// True when it leaves HTTP wherever it goes. One with a body does not: a server may ignore the wish (RFC 9110 §7.8).
@@ -239,9 +238,9 @@ impl Outgoing {
         self.notes.upgrade.is_some() && matches!(*self.payload.borrow(), Payload::None)
     }
 
-    /// Takes back a request that hyper did not begin to send.
-    pub(crate) fn take_back(&self, request: Request<RequestBody>) {
-        if let RequestBody::Streaming(body) | RequestBody::Held(_, body) = request.into_body() {
+    /// Takes back the body of a request of which nothing was sent.
+    pub(crate) fn take_back(&self, body: RequestBody) {
+        if let RequestBody::Streaming(body) | RequestBody::Held(_, body) = body {
             *self.payload.borrow_mut() = Payload::Stream(body);
         }
     }

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
-use hyper::body::{Body as _, Incoming};
+use http_body::Body as _;
 
 use crate::admission::{Urgency, admits};
 use crate::attempt::{Held, Reply};
-use crate::body::{Finish, ResponseBody};
+use crate::body::{Finish, Incoming, ResponseBody};
 use crate::client::{Busy, LastOfRequest, LeftHttp, OneOfMany, Outflow, Visit};
 use crate::deadline::Deadline;
 use crate::door::Door;
@@ -17,6 +17,7 @@ use crate::exchange::{Lost, Scope, exchange};
 use crate::extended_connect::{self, Asked};
 use crate::failure::{Asker, Kind, answer, without_body};
 use crate::health::{Outcome, grpc_outcome, is_grpc};
+use crate::http2::{Given, Voice};
 use crate::hygiene::{SERVED_BY, clean_request, clean_response};
 use crate::outgoing::{Bounds, Outgoing};
 use crate::retry::Counted;
@@ -90,6 +91,10 @@ pub(crate) struct Came {
     pub(crate) busy: Busy,
     /// What the fast path has done for it.
     pub(crate) takeover: Option<Box<Takeover>>,
+    /// What is said on its stream before the answer, over HTTP/2.
+    pub(crate) voice: Option<Voice>,
+    /// Gives that stream, should it leave HTTP.
+    pub(crate) given: Option<Given>,
 }
 
 /// Answers one request of a client.
@@ -98,9 +103,9 @@ pub(crate) async fn serve(
     door: &Rc<Door>,
     visit: &Rc<Visit>,
     mut request: Request<Incoming>,
-    Came { began, busy, takeover }: Came,
+    Came { began, busy, takeover, voice, given }: Came,
 ) -> Response<Answer> {
-    let asked = extended_connect::asked(&mut request);
+    let asked = extended_connect::asked(&mut request, given);
     let connects = asked.is_some();
     let (version, head_only) = (request.version(), request.method() == Method::HEAD);
     // What is refused by a 200 of gRPC would be taken for a grant.
@@ -112,7 +117,7 @@ pub(crate) async fn serve(
         outflow: visit.outflow().filter(|_| !grpc),
     };
     let gone = door.metrics.begin();
-    let mut result = serve_admitted(worker, door, visit, (request, asked, takeover), (began, grpc)).await;
+    let mut result = serve_admitted(worker, door, visit, (request, asked, takeover, voice), (began, grpc)).await;
     if connects && result.as_ref().is_ok_and(|(reply, _)| extended_connect::misleads(reply.response.status())) {
         result = Err(Kind::NotUpgraded);
     }
@@ -140,6 +145,9 @@ pub(crate) async fn serve(
     if connects {
         extended_connect::translate(&mut response);
     }
+    if version == Version::HTTP_2 {
+        response.headers_mut().entry(header::DATE).or_insert_with(|| worker.date());
+    }
     // Its length is told by its end alone.
     let endless = version < Version::HTTP_11 && response.body().size_hint().exact().is_none();
     let ends = refused || endless || !visit.may_stay(worker, began + latency);
@@ -156,7 +164,7 @@ async fn serve_admitted(
     worker: &Rc<Worker>,
     door: &Rc<Door>,
     visit: &Rc<Visit>,
-    (request, asked, takeover): (Request<Incoming>, Option<Asked>, Option<Box<Takeover>>),
+    (request, asked, takeover, voice): (Request<Incoming>, Option<Asked>, Option<Box<Takeover>>, Option<Voice>),
     (began, grpc): (Instant, bool),
 ) -> Result<(Reply, strait_catalog::ClusterId), Kind> {
     let urgency = Urgency::of(request.headers());
@@ -194,7 +202,7 @@ async fn serve_admitted(
         door.hints.note_heard();
     }
     outgoing.takeover = takeover;
-    outgoing.hints = outgoing.takes_hints().then(|| visit.hint_sink()).flatten();
+    outgoing.hints = outgoing.takes_hints().then(|| visit.hint_sink(voice.as_ref())).flatten();
     let (mut reply, cluster) =
         exchange(worker, &route, Scope::Anywhere, &outgoing).await.map_err(|lost: Lost| lost.kind)?;
     if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS {

@@ -9,7 +9,6 @@
 use std::rc::Rc;
 use std::task::Context;
 
-use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
 mod carry;
@@ -21,6 +20,7 @@ pub(crate) use flow::{Flow, Give};
 pub(crate) use side::Side;
 
 use crate::bell::Bell;
+use crate::body::Incoming;
 use crate::client::LeftHttp;
 use crate::links::Seat;
 use crate::metrics::Raised;
@@ -41,7 +41,7 @@ pub(crate) struct Pair {
     broken: CancellationToken,
     /// The outgoing direction has ended, one way or the other.
     said: CancellationToken,
-    /// Wakes the outgoing direction, which hyper polls.
+    /// Wakes the outgoing direction, which its stream polls.
     bell: Bell,
     _held: Held,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
@@ -122,6 +122,11 @@ impl Worker {
     pub(crate) fn opened(self: &Rc<Self>) -> Opened {
         self.shared.handoff.enter(self.index);
         Opened(self.clone())
+    }
+
+    /// The time, as an answer's `Date` has it.
+    pub(crate) fn date(&self) -> HeaderValue {
+        self.scratch.borrow_mut().date(SystemTime::now())
     }
 
     /// A cluster's name as the value of a field, made once.

@@ -5,15 +5,15 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use http::{HeaderValue, Method, Request, Uri};
-use hyper::body::Incoming;
 use tokio::net::TcpStream;
 
-use super::verdict::stream_failure;
+use super::verdict::broken_stream;
 use super::{Held, Try, judge};
 use crate::balance::{Choice, TargetRef};
-use crate::body::RequestBody;
+use crate::body::{Incoming, RequestBody};
 use crate::failure::Kind;
 use crate::health::Outcome;
+use crate::http2::Unanswered;
 use crate::hygiene::{TUNNEL, TUNNEL_TCP};
 use crate::links::Seat;
 use crate::outgoing::address_to_gateway;
@@ -76,23 +76,22 @@ async fn to_pod(begun: Try<'_>, address: SocketAddr) -> Result<Opened, Failure> 
 
 async fn through_gateway(begun: Try<'_>, seat: Seat, key: &RouteKey, counted: Counted) -> Result<Opened, Failure> {
     let (flow, give) = Flow::awaited();
-    let mut sender = seat.line().sender();
     let sent = tokio::select! {
         biased;
-        sent = sender.try_send_request(asking(key, flow)) => sent,
+        sent = seat.line().sender().send(asking(key, flow), None) => sent,
         // Nothing was said yet, so it can be asked for elsewhere at once.
         () = seat.line().suspicion() => return Err(begun.failed(Failure::NoLink)),
     };
     let response = match sent {
         Ok(response) => response,
-        Err(mut error) => {
-            if error.take_message().is_some() {
-                return Err(begun.failed(Failure::Stale));
-            }
+        Err(unanswered) => {
             // Whatever became of the connection at the other end, no byte of the client was on it.
-            let failure = match stream_failure(error.error(), seat.line().is_dead()) {
-                Failure::TurnedAway => Failure::TurnedAway,
-                _ => Failure::NoLink,
+            let failure = match unanswered {
+                Unanswered::Unsent(_) => Failure::Stale,
+                Unanswered::Stream(error) if broken_stream(&error, seat.line().is_dead()) == Failure::TurnedAway => {
+                    Failure::TurnedAway
+                }
+                Unanswered::Stream(_) | Unanswered::Body => Failure::NoLink,
             };
             return Err(begun.failed(failure));
         }

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Response};
-use hyper::body::Incoming;
 
 use super::verdict::h2_outcome;
 use crate::balance::Choice;
+use crate::body::Incoming;
 use crate::health::{ENDPOINT_LOAD_METRICS, Outcome, Report, State, Target};
 use crate::retry::Failure;
 use crate::route::InFlight;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode, header};
 
 use crate::health::{Outcome, grpc_outcome, is_grpc};
+use crate::http2::Unanswered;
 use crate::outgoing::Outgoing;
 use crate::retry::{Failure, Left};
 
@@ -19,15 +20,25 @@ pub(super) fn pod_failure(error: &hyper::Error, request: &Outgoing) -> Failure {
     }
 }
 
-/// What an error of an HTTP/2 stream says.
-pub(super) fn stream_failure(error: &hyper::Error, dead: bool) -> Failure {
+/// What it says that a request was not answered on a connection of HTTP/2, which is `dead` or not. Takes back what was not
+/// sent of it.
+pub(super) fn stream_failure(unanswered: Unanswered, dead: bool, request: &Outgoing) -> Failure {
+    match unanswered {
+        Unanswered::Unsent(body) => {
+            request.take_back(*body);
+            Failure::Stale
+        }
+        Unanswered::Body if !dead => Failure::ClientBody,
+        Unanswered::Body => Failure::LinkDead,
+        Unanswered::Stream(error) => broken_stream(&error, dead),
+    }
+}
+
+/// What an error of a stream says.
+pub(super) fn broken_stream(h2: &h2::Error, dead: bool) -> Failure {
     if dead {
         return Failure::LinkDead;
     }
-    if error.is_user() {
-        return Failure::ClientBody;
-    }
-    let Some(h2) = find_h2(error) else { return Failure::Broken };
     let refused = h2.is_remote() && h2.reason() == Some(h2::Reason::REFUSED_STREAM);
     // Streams that GOAWAY's last stream id covers go on; those that fail by it were not begun (RFC 9113 §6.8).
     let unread = h2.is_go_away() && h2.is_remote() && h2.reason() == Some(h2::Reason::NO_ERROR);
@@ -39,17 +50,6 @@ pub(super) fn stream_failure(error: &hyper::Error, dead: bool) -> Failure {
     } else {
         Failure::Broken
     }
-}
-
-fn find_h2<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a h2::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<h2::Error>() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
 }
 
 /// What an answer's head says of its target. 429, and 503 with Retry-After, ask for less; other 5xx are failures.

@@ -1,11 +1,14 @@
 //! Why a body ended before its end.
 
-/// Ends a body that passes through. hyper makes `RST_STREAM` of it, with the reason it finds among the sources.
+/// Ends a body that passes through. On HTTP/2 `RST_STREAM` tells of it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
-    /// The other side's body broke off.
+    /// The other side's body broke off, over HTTP/1.1.
     #[error(transparent)]
-    Http(#[from] hyper::Error),
+    Http1(hyper::Error),
+    /// The same over HTTP/2.
+    #[error(transparent)]
+    Http2(h2::Error),
     /// There was room for more of a client's body, and nothing came.
     #[error("the client's body stopped coming")]
     Stalled,

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use super::BodyError;
+use super::{BodyError, Incoming};
 use crate::client::LastOfRequest;
 use crate::hygiene::clean_trailers;
 
@@ -121,7 +120,7 @@ impl Body for Inflow {
             this.movement.0.set(Instant::now());
         }
         this.tell(&polled);
-        let Some(Ends { stall, at }) = &mut this.limits else { return polled.map_err(BodyError::Http) };
+        let Some(Ends { stall, at }) = &mut this.limits else { return polled };
         if polled.is_pending() {
             return stall.poll_over(cx).map(|()| Some(Err(BodyError::Stalled)));
         }
@@ -129,7 +128,7 @@ impl Body for Inflow {
         if this.movement.last() > *at && !this.body.is_end_stream() {
             return Poll::Ready(Some(Err(BodyError::Endless)));
         }
-        polled.map_err(BodyError::Http)
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

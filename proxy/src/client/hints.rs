@@ -1,6 +1,6 @@
 //! Early hints (103, RFC 8297): what a pod says before its answer, passed on at once.
 //!
-//! hyper's server knows one head for an answer. But while a request is under way it keeps reading, to see its client leave,
+//! On a stream of HTTP/2 they are heads like any other. For HTTP/1.1 hyper's server knows one head for an answer. But while a request is under way it keeps reading, to see its client leave,
 //! and there, below it, a pod's words are written, if nothing of an earlier answer is on its way still. When the answer
 //! itself begins they come too late and are dropped.
 //!
@@ -13,12 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use futures_util::task::AtomicWaker;
-use http::HeaderMap;
+use http::{HeaderMap, Response, StatusCode};
 use tokio::io::AsyncWrite;
 
 use super::clock::HeadClock;
+use crate::http2::Voice;
 use crate::hygiene;
 
 /// Requests of a listener that listen before it is known whether its pods have hints, and after them one of so many.
@@ -26,6 +27,7 @@ const FIRST: u32 = 64;
 const ONE_OF: u32 = 64;
 /// A head of hints beyond this many bytes is dropped.
 const LONGEST: usize = 16 * 1024;
+const START: &[u8] = b"HTTP/1.1 103 Early Hints\r\n";
 
 /// What is to be written before a client's next answer.
 #[derive(Debug, Default)]
@@ -116,17 +118,35 @@ impl Heads {
 /// Listens to the pods of one request.
 #[derive(Clone, Debug)]
 pub(crate) struct HintSink {
-    clock: Arc<HeadClock>,
-    turn: u32,
+    to: To,
     heard: Arc<AtomicBool>,
+}
+
+/// Who is told.
+#[derive(Clone, Debug)]
+enum To {
+    /// A client of HTTP/1.1, on whose connection it is this request's turn.
+    Connection { clock: Arc<HeadClock>, turn: u32 },
+    /// A stream.
+    Stream(Voice),
 }
 
 impl HintSink {
     /// A pod said this with 103.
     pub(crate) fn heard(&self, headers: &HeaderMap) {
         self.heard.store(true, Ordering::Relaxed);
-        if let Some(head) = encode(headers) {
-            self.clock.hints().say(self.turn, &head);
+        let headers = hygiene::clean_hints(headers);
+        if headers.is_empty() || length(&headers) > LONGEST {
+            return;
+        }
+        match &self.to {
+            To::Connection { clock, turn } => clock.hints().say(*turn, &encode(&headers)),
+            To::Stream(voice) => {
+                let mut head = Response::new(());
+                *head.status_mut() = StatusCode::EARLY_HINTS;
+                *head.headers_mut() = headers;
+                voice.say(head);
+            }
         }
     }
 }
@@ -144,29 +164,43 @@ impl HintSampling {
         self.heard.store(true, Ordering::Relaxed);
     }
 
-    /// One more request; whether it listens.
+    /// One more request, on a client's connection; whether it listens.
     pub(super) fn sink(&self, clock: &Arc<HeadClock>) -> Option<HintSink> {
+        self.listens().then(|| {
+            // Made before anything is said, so that the connection's reading is woken by the first word.
+            let to = To::Connection { turn: clock.hints().open(), clock: clock.clone() };
+            HintSink { to, heard: self.heard.clone() }
+        })
+    }
+
+    /// The same on a stream.
+    pub(crate) fn sink_of_stream(&self, voice: &Voice) -> Option<HintSink> {
+        self.listens().then(|| HintSink { to: To::Stream(voice.clone()), heard: self.heard.clone() })
+    }
+
+    fn listens(&self) -> bool {
         let before = self.requests.get();
         self.requests.set(before.wrapping_add(1));
-        let listens = before < FIRST || before.is_multiple_of(ONE_OF) || self.heard.load(Ordering::Relaxed);
-        listens.then(|| {
-            // Made before anything is said, so that the connection's reading is woken by the first word.
-            HintSink { turn: clock.hints().open(), clock: clock.clone(), heard: self.heard.clone() }
-        })
+        before < FIRST || before.is_multiple_of(ONE_OF) || self.heard.load(Ordering::Relaxed)
     }
 }
 
-/// The head as HTTP/1.1 has it, without what concerns the pod's connection only. `None` when nothing is left of it.
-fn encode(headers: &HeaderMap) -> Option<Bytes> {
-    let headers = hygiene::clean_hints(headers);
-    let mut head = BytesMut::from(&b"HTTP/1.1 103 Early Hints\r\n"[..]);
-    for (name, value) in &headers {
+/// Bytes of a head with those fields, as HTTP/1.1 has it.
+fn length(headers: &HeaderMap) -> usize {
+    START.len() + 2 + headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>()
+}
+
+/// The head as HTTP/1.1 has it.
+fn encode(headers: &HeaderMap) -> BytesMut {
+    let mut head = BytesMut::with_capacity(length(headers));
+    head.extend_from_slice(START);
+    for (name, value) in headers {
         for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             head.extend_from_slice(part);
         }
     }
     head.extend_from_slice(b"\r\n");
-    (!headers.is_empty() && head.len() <= LONGEST).then(|| head.freeze())
+    head
 }
 
 #[cfg(test)]
@@ -193,9 +227,11 @@ mod tests {
         let map = |headers: &[(&'static str, &'static str)]| -> HeaderMap {
             headers.iter().map(|(n, v)| (http::HeaderName::from_static(n), http::HeaderValue::from_static(v))).collect()
         };
-        let head = encode(&map(&headers)).expect("a head");
-        assert_eq!(head, "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n");
-        assert_eq!(encode(&map(&headers[1..])), None);
+        let kept = hygiene::clean_hints(&map(&headers));
+        let head = encode(&kept);
+        assert_eq!(&head[..], b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n");
+        assert_eq!(head.len(), length(&kept));
+        assert!(hygiene::clean_hints(&map(&headers[1..])).is_empty());
     }
 
     #[tokio::test]

@@ -2,12 +2,11 @@
 
 use std::fmt;
 
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 
 use super::Busy;
 use super::io::ClientIo;
+use crate::http2::{Carried, Given};
 use crate::retry::Counted;
 use crate::tunnel::Side;
 
@@ -16,8 +15,8 @@ use crate::tunnel::Side;
 pub(crate) enum LeftHttp {
     /// A connection of HTTP/1.1, given by its visit.
     Whole(oneshot::Receiver<ClientIo>),
-    /// A stream of HTTP/2, given by hyper.
-    Stream(OnUpgrade, OneOfMany),
+    /// A stream of HTTP/2, given once its client was told.
+    Stream(Given, OneOfMany),
 }
 
 /// What a stream holds that has left HTTP: a place among the tunnels, for there may be many on one connection, which is
@@ -38,7 +37,7 @@ pub(crate) enum Left {
     /// The whole connection.
     Whole(ClientIo),
     /// One stream.
-    Stream(TokioIo<Upgraded>, OneOfMany),
+    Stream(Carried, OneOfMany),
 }
 
 impl LeftHttp {
@@ -46,7 +45,7 @@ impl LeftHttp {
     pub(crate) async fn left(self) -> Option<Left> {
         match self {
             Self::Whole(given) => given.await.ok().map(Left::Whole),
-            Self::Stream(given, held) => given.await.ok().map(|stream| Left::Stream(TokioIo::new(stream), held)),
+            Self::Stream(given, held) => given.await.ok().map(|stream| Left::Stream(stream, held)),
         }
     }
 }
@@ -56,7 +55,7 @@ impl Left {
     pub(crate) fn into_side(self) -> (Side, Option<OneOfMany>) {
         match self {
             Self::Whole(io) => (io.into_side(), None),
-            Self::Stream(stream, held) => (Side::Upgraded(stream), Some(held)),
+            Self::Stream(stream, held) => (Side::Stream(stream), Some(held)),
         }
     }
 }

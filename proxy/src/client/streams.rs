@@ -1,7 +1,7 @@
 //! The streams of an HTTP/2 client, and those whose answers the client does not take.
 //!
 //! On HTTP/1.1 the kernel breaks a connection whose client reads nothing. A stream of HTTP/2 stops alone, when its client
-//! gives it no window, and hyper waits for that without end while the connection lives. So each answer notes when it
+//! gives it no window, and h2 waits for that without end while the connection lives. So each answer notes when it
 //! handed over its last piece, and how long that was; it is asked for the next as soon as there is room, and one that is
 //! not asked in time is reset. An answer that waits for its pod is no such one.
 //!
@@ -14,7 +14,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use hyper::rt::Executor;
 use pin_project_lite::pin_project;
 
 use crate::bell::Bell;
@@ -88,16 +87,10 @@ impl Streams {
     }
 }
 
-/// Spawns the streams of a connection on the worker's own thread.
-#[derive(Clone)]
-pub(super) struct StreamExec(pub(super) Rc<Streams>);
-
-impl<F> Executor<F> for StreamExec
-where
-    F: Future + 'static,
-{
-    fn execute(&self, stream: F) {
-        tokio::task::spawn_local(Cuttable { outflow: self.0.begin(), streams: self.0.clone(), stream });
+impl Streams {
+    /// Spawns one more on the worker's own thread.
+    pub(super) fn spawn(self: &Rc<Self>, stream: impl Future + 'static) {
+        tokio::task::spawn_local(Cuttable { outflow: self.begin(), streams: self.clone(), stream });
     }
 }
 

@@ -23,6 +23,7 @@ use super::left::LeftHttp;
 use super::streams::{Outflow, Streams};
 use crate::bell::Bell;
 use crate::door::{Door, Standing};
+use crate::http2::Voice;
 use crate::hygiene::Trace;
 use crate::retry::Counted;
 use crate::takeover::{Hand, Takeover};
@@ -41,9 +42,9 @@ pub(super) enum WhileIdle {
 
 /// How the driving of a connection ended.
 #[derive(Debug)]
-pub(crate) enum Ended {
+pub(crate) enum Ended<E> {
     /// By itself.
-    Over(Result<(), hyper::Error>),
+    Over(Result<(), E>),
     /// It is idle; what was driven can be taken apart.
     Idle,
     /// It was told to end now.
@@ -138,16 +139,18 @@ impl Visit {
         self.streams.as_ref()?.current()
     }
 
-    /// Listens to what a pod says before its answer to one more request, now and then: HTTP/1.1 alone has a way to pass
-    /// it on.
-    pub(crate) fn hint_sink(&self) -> Option<HintSink> {
-        if self.manner == Manner::Http1 { self.door.hints.sink(&self.clock) } else { None }
+    /// Listens to what a pod says before its answer to one more request, now and then. `voice` is that of its stream.
+    pub(crate) fn hint_sink(&self, voice: Option<&Voice>) -> Option<HintSink> {
+        match voice {
+            Some(voice) => self.door.hints.sink_of_stream(voice),
+            None => self.door.hints.sink(&self.clock),
+        }
     }
 
     /// Drives the connection until it ends, and does what it is told meanwhile.
-    pub(crate) async fn attend<C>(&self, mut conn: Pin<&mut C>, polite: impl Fn(Pin<&mut C>)) -> Ended
+    pub(crate) async fn attend<C, E>(&self, mut conn: Pin<&mut C>, polite: impl Fn(Pin<&mut C>)) -> Ended<E>
     where
-        C: Future<Output = Result<(), hyper::Error>>,
+        C: Future<Output = Result<(), E>>,
     {
         let mut asked = false;
         std::future::poll_fn(|cx| {

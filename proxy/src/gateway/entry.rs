@@ -6,7 +6,6 @@ use std::sync::Arc;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use strait_catalog::{Protocol, ServiceKey, Snapshot};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -14,11 +13,12 @@ use tokio::time::Instant;
 use super::{Peer, tunnel};
 use crate::admission::{Urgency, admits};
 use crate::attempt::{Opened, Reply};
-use crate::body::ResponseBody;
+use crate::body::{Incoming, ResponseBody};
 use crate::deadline::Deadline;
 use crate::exchange::{Lost, Scope, exchange};
 use crate::failure::{Asker, Kind, answer, without_body};
 use crate::health::is_grpc;
+use crate::http2::Voice;
 use crate::hygiene::{
     self, HOP, LOAD, PORT, REPEATED, Refused, SERVICE, TUNNEL, TUNNEL_TCP, UPGRADE, VERSION, clean_request,
 };
@@ -41,12 +41,17 @@ enum Granted {
     Connected(TcpStream, Incoming, (InFlight, Counted)),
 }
 
-/// Answers one request of a peer.
-pub(super) async fn serve(worker: &Rc<Worker>, peer: &Rc<Peer>, request: Request<Incoming>) -> Response<Answer> {
+/// Answers one request of a peer; `voice` is that of its stream.
+pub(super) async fn serve(
+    worker: &Rc<Worker>,
+    peer: &Rc<Peer>,
+    request: Request<Incoming>,
+    voice: &Voice,
+) -> Response<Answer> {
     let (grpc, head_only) = (is_grpc(request.headers()), request.method() == Method::HEAD);
     let under_way = UnderWay { _request: worker.budget.request(), _busy: None, outflow: None };
     let mut report = None;
-    let result = match admitted(worker, peer, request, &mut report).await {
+    let result = match admitted(worker, peer, (request, voice), &mut report).await {
         Ok(Granted::Answered(reply)) => {
             peer.metrics.answered(reply.response.status());
             Ok(passed(worker, reply, under_way, |_| {}).await)
@@ -77,7 +82,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, peer: &Rc<Peer>, request: Request
 async fn admitted(
     worker: &Rc<Worker>,
     peer: &Peer,
-    request: Request<Incoming>,
+    (request, voice): (Request<Incoming>, &Voice),
     report: &mut Option<Arc<ServiceRoute>>,
 ) -> Result<Granted, Lost> {
     let refuse = |kind| Lost { kind, touched: false };
@@ -124,7 +129,8 @@ async fn admitted(
         });
     }
     let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts, deadline);
-    let outgoing = Outgoing::read(head, body, notes, None, to_pods, bounds, None).await.map_err(refuse)?;
+    let mut outgoing = Outgoing::read(head, body, notes, None, to_pods, bounds, None).await.map_err(refuse)?;
+    outgoing.hints = peer.hints.sink_of_stream(voice);
     spare(&outgoing, repeated.as_ref());
     let (reply, _) = exchange(worker, &route, Scope::Local, &outgoing).await?;
     if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS {

@@ -5,13 +5,12 @@ use std::rc::Rc;
 
 use http::header::HeaderValue;
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::Peer;
 use crate::attempt::Reply;
-use crate::body::ResponseBody;
+use crate::body::{Incoming, ResponseBody};
 use crate::exchange::Lost;
 use crate::failure::Kind;
 use crate::hygiene::{TUNNEL, TUNNEL_TCP, UPGRADE, clean_response};

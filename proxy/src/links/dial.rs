@@ -6,19 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use h2::client::Builder;
 use strait_catalog::ClusterId;
 use strait_identity::{Alpn, Identity, explain};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::pulse::{Pulse, Watched};
-use crate::body::RequestBody;
 use crate::config::Timeouts;
-use crate::exec::LocalExec;
 use crate::health::Outcome;
+use crate::http2::{self, Driver, Heard, KeepAlive, Sender};
 use crate::socket::{Patience, connect};
 
 /// Stream window: 65 ms at 100 Mbit/s are 0.8 MB.
@@ -27,15 +24,12 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 64 << 20;
 /// Round trips above this are taken for a stalled machine, not for distance.
 const MAX_RTT: Duration = Duration::from_secs(1);
-/// hyper's own verdict on a ping, a backstop behind the pulse.
+/// How long a ping may take to be answered: a backstop behind the pulse.
 const PING_BACKSTOP: Duration = Duration::from_secs(10);
-
-/// The future that drives a connection.
-pub(super) type Driver = http2::Connection<TokioIo<TlsStream<Watched>>, RequestBody, LocalExec>;
 
 /// A connection that has shown life.
 pub(super) struct Dialled {
-    pub(super) sender: http2::SendRequest<RequestBody>,
+    pub(super) sender: Sender,
     pub(super) driver: Driver,
     pub(super) pulse: Arc<Pulse>,
     /// One round trip.
@@ -109,8 +103,9 @@ pub(super) async fn dial(
     };
     let secured = began.elapsed();
     let began = Instant::now();
-    let broken = |error: hyper::Error| DialError::Handshake { address, reason: explain(&error) };
-    let (sender, mut driver) = builder(timeouts).handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let broken = |error: h2::Error| DialError::Handshake { address, reason: explain(&error) };
+    let keep_alive = KeepAlive { interval: timeouts.link_ping, timeout: PING_BACKSTOP, heard: Heard::default() };
+    let (sender, mut driver) = http2::handshake(&builder(), stream, Some(keep_alive)).await.map_err(broken)?;
     match timeout(limit, first_word(&pulse, &mut driver)).await {
         Ok(Ok(())) => {
             let rtt = distance(connected, secured, began.elapsed());
@@ -130,7 +125,7 @@ fn distance(tcp: Duration, tls: Duration, settings: Duration) -> Duration {
 /// In TLS 1.3 the other side judges our certificate after our handshake is done: its first bytes are its SETTINGS, or
 /// the alert that it refuses us.
 async fn first_word(pulse: &Pulse, driver: &mut Driver) -> Result<(), String> {
-    let ended = |result: hyper::Result<()>| match result {
+    let ended = |result: Result<(), h2::Error>| match result {
         Ok(()) => "the gateway closed the connection at once".to_owned(),
         Err(error) => explain(&error),
     };
@@ -139,7 +134,7 @@ async fn first_word(pulse: &Pulse, driver: &mut Driver) -> Result<(), String> {
         result = &mut *driver => return Err(ended(result)),
         () = pulse.next_beat() => {}
     }
-    // What those bytes were shows when hyper has read them, which is the next thing that runs here.
+    // What those bytes were shows when the connection has read them, which is the next thing that runs here.
     tokio::time::sleep(Duration::from_millis(2)).await;
     match driver.now_or_never() {
         Some(result) => Err(ended(result)),
@@ -166,15 +161,12 @@ pub(super) fn allowance(rtt: Duration, timeouts: &Timeouts) -> Duration {
     timeouts.link_ping + 2 * rtt.min(MAX_RTT) + timeouts.link_slack
 }
 
-fn builder(timeouts: &Timeouts) -> http2::Builder<LocalExec> {
-    let mut builder = http2::Builder::new(LocalExec);
+/// How connections to gateways are made.
+fn builder() -> Builder {
+    let mut builder = http2::client();
     builder
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .keep_alive_interval(timeouts.link_ping)
-        .keep_alive_timeout(PING_BACKSTOP)
-        .keep_alive_while_idle(true)
         .max_header_list_size(64 * 1024);
     builder
 }

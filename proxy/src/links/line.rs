@@ -1,32 +1,19 @@
 //! One live connection of a link, and the requests on it.
 
 use std::cell::Cell;
-use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use hyper::client::conn::http2::{Connection, SendRequest};
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use super::pulse::Pulse;
-use crate::body::RequestBody;
-use crate::exec::LocalExec;
-
-/// Streams on a connection before its other end has said how many it allows: the least that RFC 9113 §6.5.2 recommends.
-const UNTOLD: u32 = 100;
-
-/// How often is looked how many streams the other end allows.
-const LOOK: Duration = Duration::from_millis(200);
+use crate::http2::Sender;
 
 /// A connection to a gateway on which streams are opened.
 pub(crate) struct Line {
-    sender: SendRequest<RequestBody>,
+    sender: Sender,
     pulse: Arc<Pulse>,
     streams: Cell<u32>,
-    /// Streams that the other end allows at once.
-    most: Cell<u32>,
     /// It has served its time: a younger line is preferred, and replaces it.
     old: Cell<bool>,
     /// No new streams.
@@ -38,38 +25,15 @@ impl Line {
     /// Streams on one connection even where more are allowed, most servers naming no limit: one lost packet holds up all.
     pub(crate) const MOST_STREAMS: u32 = 1_000;
 
-    pub(crate) const fn new(sender: SendRequest<RequestBody>, pulse: Arc<Pulse>) -> Self {
+    pub(crate) const fn new(sender: Sender, pulse: Arc<Pulse>) -> Self {
         Self {
             sender,
             pulse,
             streams: Cell::new(0),
-            most: Cell::new(UNTOLD),
             old: Cell::new(false),
             retired: Cell::new(false),
             vacant: Notify::const_new(),
         }
-    }
-
-    /// Drives the connection to its end, and notes how many streams it allows: its settings come after the handshake,
-    /// and may change.
-    pub(crate) async fn drive<IO>(&self, driver: &mut Connection<IO, RequestBody, LocalExec>) -> hyper::Result<()>
-    where
-        IO: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
-    {
-        // The settings wake nobody: they are looked up now and then.
-        let mut look = pin!(tokio::time::sleep(LOOK));
-        std::future::poll_fn(|cx| {
-            let polled = Pin::new(&mut *driver).poll(cx);
-            while look.as_mut().poll(cx).is_ready() {
-                look.as_mut().reset(Instant::now() + LOOK);
-            }
-            if polled.is_pending() {
-                let most = u32::try_from(driver.current_max_send_streams()).unwrap_or(u32::MAX);
-                self.most.set(most.clamp(1, Self::MOST_STREAMS));
-            }
-            polled
-        })
-        .await
     }
 
     /// True while new streams may be opened.
@@ -82,14 +46,19 @@ impl Line {
         self.streams.get()
     }
 
+    /// Streams that the other end allows at once.
+    fn most(&self) -> u32 {
+        u32::try_from(self.sender.most_streams()).unwrap_or(u32::MAX).clamp(1, Self::MOST_STREAMS)
+    }
+
     /// True when four fifths of the streams that the other end allows are open.
     pub(crate) fn crowded(&self) -> bool {
-        u64::from(self.streams.get()) * 5 >= u64::from(self.most.get()) * 4
+        u64::from(self.streams.get()) * 5 >= u64::from(self.most()) * 4
     }
 
     /// True when another stream would have to wait for one to end.
-    pub(crate) const fn full(&self) -> bool {
-        self.streams.get() >= self.most.get()
+    pub(crate) fn full(&self) -> bool {
+        self.streams.get() >= self.most()
     }
 
     /// Prefers and waits for a younger line.
@@ -137,9 +106,9 @@ impl Line {
         self.pulse.is_dead()
     }
 
-    /// A handle to send with; hyper's is cheap to clone.
-    pub(crate) fn sender(&self) -> SendRequest<RequestBody> {
-        self.sender.clone()
+    /// What sends on it.
+    pub(crate) const fn sender(&self) -> &Sender {
+        &self.sender
     }
 }
 

@@ -1,8 +1,8 @@
 //! Whether the other end of a link still says anything, and the means to end a link that does not.
 //!
-//! hyper sends the pings; the verdict is made here, because hyper judges by its timer before it reads the socket: on
-//! a machine that stalled for a moment it would declare every link dead with the answers waiting in the buffers. This
-//! watch counts bytes as they are read and gives a late look the benefit of its own lateness.
+//! The connection sends the pings; the verdict is made here, by whatever comes and not by their answers alone. This watch
+//! counts bytes as they are read and gives a late look the benefit of its own lateness: on a machine that stalled for a
+//! moment every link would be declared dead otherwise, with the answers waiting in the buffers.
 
 use std::io;
 use std::pin::Pin;

@@ -6,6 +6,7 @@ use http_body::Body;
 
 use super::{Outgoing, Payload};
 use crate::body::{Hold, Released, RequestBody};
+use crate::http2::Words;
 use crate::hygiene::{self, HOP, PORT, REPEATED, SERVICE, UPGRADE, VERSION};
 use crate::route::RouteKey;
 use crate::tunnel::Flow;
@@ -39,11 +40,16 @@ impl Outgoing {
         request
     }
 
-    /// The request as a pod gets it that speaks HTTP/2.
+    /// The request as a pod gets it that speaks HTTP/2, and who is told what the pod says before its answer. `Expect` is not
+    /// passed on: few servers of HTTP/2 know it, and of those that do not each would cost its client a second.
     ///
     /// # Errors
     /// [`hygiene::Refused`] when there is no host to make `:authority` of.
-    pub(crate) fn for_h2c_pod(&self) -> Result<Request<RequestBody>, hygiene::Refused> {
+    pub(crate) fn for_h2c_pod(&self) -> Result<(Request<RequestBody>, Option<Words>), hygiene::Refused> {
+        Ok((self.over_http2()?, self.words(None)))
+    }
+
+    fn over_http2(&self) -> Result<Request<RequestBody>, hygiene::Refused> {
         let uri = hygiene::absolute(&self.uri, self.headers.get(header::HOST))?;
         let mut request = self.request(uri);
         *request.version_mut() = Version::HTTP_2;
@@ -56,6 +62,19 @@ impl Outgoing {
         Ok(request)
     }
 
+    /// Who is told what is said before the answer, over HTTP/2: the body that waits to be asked for, and the client.
+    fn words(&self, released: Option<Released>) -> Option<Words> {
+        let hints = self.hints.clone();
+        if released.is_none() && hints.is_none() {
+            return None;
+        }
+        Some(Box::new(move |said| match said.status() {
+            StatusCode::CONTINUE => released.iter().for_each(Released::release),
+            StatusCode::EARLY_HINTS => hints.iter().for_each(|hints| hints.heard(said.headers())),
+            _ => {}
+        }))
+    }
+
     /// The request as another cluster's gateway gets it, over HTTP/2. One that [crosses](Self::crosses) has `flow` for a
     /// body, which waits until the pod there has left HTTP.
     ///
@@ -65,15 +84,17 @@ impl Outgoing {
         &self,
         key: &RouteKey,
         flow: Option<Flow>,
-    ) -> Result<Request<RequestBody>, hygiene::Refused> {
-        let mut request = self.for_h2c_pod()?;
-        let expects = self.notes.expect_continue && matches!(request.body(), RequestBody::Streaming(_));
+    ) -> Result<(Request<RequestBody>, Option<Words>), hygiene::Refused> {
+        let mut request = self.over_http2()?;
+        let mut released = None;
+        if self.notes.expect_continue && matches!(request.body(), RequestBody::Streaming(_)) {
+            // The pod there decides; its gateway holds the body until it has.
+            let (held, release) = hold(request);
+            (request, released) = (held, Some(release));
+            request.headers_mut().insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+        }
         let headers = request.headers_mut();
         address_to_gateway(headers, key);
-        if expects {
-            // The pod there decides; its gateway holds the body until it has.
-            headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
-        }
         headers.insert(VERSION, HeaderValue::from_static(if self.version == Version::HTTP_2 { "2" } else { "1.1" }));
         self.deadline.tell_gateway(headers);
         if self.repeated() {
@@ -85,7 +106,7 @@ impl Outgoing {
             headers.insert(UPGRADE, protocol.clone());
             *request.body_mut() = RequestBody::Tunnel(flow);
         }
-        Ok(request)
+        Ok((request, self.words(released)))
     }
 
     fn request(&self, uri: Uri) -> Request<RequestBody> {
@@ -132,13 +153,19 @@ fn frame(request: &mut Request<RequestBody>) {
 
 /// Keeps `Expect` and holds the body until the pod says 100.
 fn hold_back(request: Request<RequestBody>) -> Request<RequestBody> {
+    let (mut request, released) = hold(request);
+    release_on_continue(&mut request, released);
+    request
+}
+
+/// Holds the body until it is released.
+fn hold(request: Request<RequestBody>) -> (Request<RequestBody>, Released) {
     let (hold, released) = Hold::new();
-    let mut request = request.map(|body| match body {
+    let request = request.map(|body| match body {
         RequestBody::Streaming(body) => RequestBody::Held(hold, body),
         other => other,
     });
-    release_on_continue(&mut request, released);
-    request
+    (request, released)
 }
 
 fn release_on_continue(request: &mut Request<RequestBody>, released: Released) {

@@ -8,14 +8,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, Shared};
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::spoken::Spoken;
 use super::{Load, PodIo, failure};
-use crate::body::RequestBody;
 use crate::config::{Limits, Timeouts};
-use crate::exec::LocalExec;
+use crate::http2::{self, Driver};
 use crate::links::{Line, Pulse, Seat};
 use crate::retry::Failure;
 use crate::socket::{connect, patient};
@@ -27,8 +24,6 @@ const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * Line::MOST_STREAMS;
 /// How often a connection without streams is looked at; unused twice in a row, it is closed.
 const IDLE_LOOK: Duration = Duration::from_secs(15);
-
-type Driver = http2::Connection<TokioIo<PodIo>, RequestBody, LocalExec>;
 
 /// A dial that all who need its connection wait for.
 type Dial = Shared<LocalBoxFuture<'static, Result<Rc<Line>, Failure>>>;
@@ -102,14 +97,13 @@ impl H2cPods {
     /// Nothing is pinged: gRPC's servers close connections that are (gRFC A8). A dead node is noticed by [`PodIo`].
     async fn dial(self: &Rc<Self>, to: SocketAddr, limit: Duration) -> Result<Rc<Line>, Failure> {
         let tcp = connect(to, limit, patient()).await.map_err(|error| failure(&error))?;
-        let (sender, driver) = http2::Builder::new(LocalExec)
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW)
+        let mut builder = http2::client();
+        builder
+            .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(self.head_bytes)
-            .handshake(TokioIo::new(PodIo::new(tcp, Load::Bulk)))
-            .await
-            .map_err(|_| Failure::Refused)?;
+            .max_header_list_size(self.head_bytes);
+        let io = PodIo::new(tcp, Load::Bulk);
+        let (sender, driver) = http2::handshake(&builder, io, None).await.map_err(|_| Failure::Refused)?;
         let line = Rc::new(Line::new(sender, Pulse::new()));
         self.lines.borrow_mut().entry(to).or_default().push(line.clone());
         tokio::task::spawn_local(self.clone().watch(to, line.clone(), driver));
@@ -126,7 +120,7 @@ impl H2cPods {
     async fn watch(self: Rc<Self>, to: SocketAddr, line: Rc<Line>, mut driver: Driver) {
         tokio::select! {
             biased;
-            _ = line.drive(&mut driver) => {}
+            _ = &mut driver => {}
             () = unused(&line) => {}
         }
         // A driver that is dropped lets its streams end.

@@ -3,9 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use strait_catalog::ClusterId;
@@ -13,6 +11,7 @@ use tokio::io::copy_bidirectional;
 
 use super::Pair;
 use super::side::Sink;
+use crate::body::Incoming;
 use crate::client::{Left, LeftHttp};
 use crate::shared::Phase;
 use crate::worker::Worker;
@@ -45,7 +44,7 @@ pub(crate) fn join(worker: &Rc<Worker>, client: LeftHttp, pod: OnUpgrade) {
     });
 }
 
-/// Carries what the other cluster says to this side, while hyper carries what this side says. Returns when both have
+/// Carries what the other cluster says to this side, while its stream carries what this side says. Returns when both have
 /// ended; breaks both when one breaks, when the daemon's time is over, or when `over` returns.
 pub(crate) async fn carry(
     worker: &Worker,
@@ -78,10 +77,6 @@ async fn pour(mut inflow: Incoming, sink: &mut Sink) -> Option<()> {
         if let Ok(bytes) = frame.ok()?.into_data() {
             sink.write(&bytes).await.ok()?;
         }
-    }
-    // hyper ends a body by a GOAWAY or reset with NO_ERROR as well, which is no FIN.
-    if !inflow.is_end_stream() {
-        return None;
     }
     sink.finish().await.ok()
 }

@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::io::poll_read_buf;
 
+use crate::http2::Carried;
+
 /// What is read at once: a TLS record, which is what it becomes on the link.
 const CHUNK: usize = 16 * 1024;
 
@@ -23,6 +25,8 @@ pub(crate) enum Side {
     Tcp(TcpStream, Bytes),
     /// One that has left HTTP.
     Upgraded(TokioIo<Upgraded>),
+    /// A stream of one, which has.
+    Stream(Carried),
 }
 
 impl Side {
@@ -35,8 +39,11 @@ impl Side {
             }
             Self::Upgraded(upgraded) => {
                 let (read, write) = tokio::io::split(upgraded);
-                let source = Source { ahead: Bytes::new(), buffer: BytesMut::new(), from: From::Upgraded(read) };
-                (source, Sink::Upgraded(write))
+                (Source::of(From::Upgraded(read)), Sink::Upgraded(write))
+            }
+            Self::Stream(stream) => {
+                let (read, write) = tokio::io::split(stream);
+                (Source::of(From::Stream(read)), Sink::Stream(write))
             }
         }
     }
@@ -58,6 +65,7 @@ pub(super) fn reset_on_close(tcp: &TcpStream) {
 enum From {
     Tcp(OwnedReadHalf),
     Upgraded(ReadHalf<TokioIo<Upgraded>>),
+    Stream(ReadHalf<Carried>),
 }
 
 /// What a side says.
@@ -69,6 +77,10 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    fn of(from: From) -> Self {
+        Self { ahead: Bytes::new(), buffer: BytesMut::new(), from }
+    }
+
     /// The next bytes; `None` at the end.
     pub(super) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         if !self.ahead.is_empty() {
@@ -78,6 +90,7 @@ impl Source {
         let polled = match &mut self.from {
             From::Tcp(read) => poll_read_buf(Pin::new(read), cx, &mut self.buffer),
             From::Upgraded(read) => poll_read_buf(Pin::new(read), cx, &mut self.buffer),
+            From::Stream(read) => poll_read_buf(Pin::new(read), cx, &mut self.buffer),
         };
         if polled.is_pending() {
             self.buffer = BytesMut::new();
@@ -94,6 +107,7 @@ impl Source {
 pub(crate) enum Sink {
     Tcp(OwnedWriteHalf),
     Upgraded(WriteHalf<TokioIo<Upgraded>>),
+    Stream(WriteHalf<Carried>),
 }
 
 impl Sink {
@@ -105,6 +119,7 @@ impl Sink {
                 write.write_all(bytes).await?;
                 write.flush().await
             }
+            Self::Stream(write) => write.write_all(bytes).await,
         }
     }
 
@@ -113,11 +128,12 @@ impl Sink {
         match self {
             Self::Tcp(write) => write.shutdown().await,
             Self::Upgraded(write) => write.shutdown().await,
+            Self::Stream(write) => write.shutdown().await,
         }
     }
 
-    /// Ends it in a way that nobody takes for a good end. An upgraded connection is closed only: what is spoken on it
-    /// has an end of its own (WebSocket: RFC 6455 §7.1.5).
+    /// Ends it in a way that nobody takes for a good end. A stream is reset by being dropped. An upgraded connection is
+    /// closed only: what is spoken on it has an end of its own (WebSocket: RFC 6455 §7.1.5).
     pub(super) fn reset(self) {
         if let Self::Tcp(write) = self {
             reset_on_close(write.as_ref());

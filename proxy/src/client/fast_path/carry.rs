@@ -50,7 +50,7 @@ impl<'w> Client<'w> {
         let added = Added {
             served_by: named.as_bytes(),
             via: self.visit.trace.via(Version::HTTP_11).as_bytes(),
-            date: date.at(SystemTime::now()),
+            date: date.at(SystemTime::now()).as_bytes(),
         };
         let elsewhere = |cause| Poll::Ready(Err(Ended::Other(cause, Bytes::copy_from_slice(raw))));
         let Some(answer) = translate(raw, added, output) else { return elsewhere(Cause::Pods) };

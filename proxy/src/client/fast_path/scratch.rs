@@ -1,8 +1,9 @@
 //! What a worker's connections read into and write from while one of them is looked at: nobody keeps it over a wait, so
 //! that a connection that waits has no buffers of its own.
 
-use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::HeaderValue;
 
 /// Bytes of a client's head that are read at once; a longer one is read by hyper.
 pub(super) const HEAD: usize = 8 * 1024;
@@ -17,6 +18,13 @@ pub(crate) struct Scratch {
     pub(super) date: Date,
 }
 
+impl Scratch {
+    /// The time as `Date` has it.
+    pub(crate) fn date(&mut self, now: SystemTime) -> HeaderValue {
+        self.date.at(now).clone()
+    }
+}
+
 impl Default for Scratch {
     fn default() -> Self {
         Self { input: vec![0; INPUT].into(), output: Vec::with_capacity(HEAD), date: Date::default() }
@@ -26,22 +34,21 @@ impl Default for Scratch {
 /// The time as `Date` has it (RFC 9110 §5.6.7), written once a second.
 #[derive(Debug, Default)]
 pub(super) struct Date {
-    second: Option<Duration>,
-    text: Vec<u8>,
+    written: Option<(Duration, HeaderValue)>,
 }
 
 impl Date {
     /// Of that moment.
-    pub(super) fn at(&mut self, now: SystemTime) -> &[u8] {
+    pub(super) fn at(&mut self, now: SystemTime) -> &HeaderValue {
         let second = Duration::from_secs(now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
-        if self.second != Some(second) {
-            self.second = Some(second);
-            self.text.clear();
-            // Writing into memory does not fail.
-            let _ = write!(self.text, "{}", httpdate::HttpDate::from(UNIX_EPOCH + second));
-        }
-        &self.text
+        let written = self.written.take().filter(|(of, _)| *of == second);
+        &self.written.insert(written.unwrap_or_else(|| (second, write(second)))).1
     }
+}
+
+fn write(second: Duration) -> HeaderValue {
+    let date = httpdate::HttpDate::from(UNIX_EPOCH + second).to_string();
+    HeaderValue::try_from(date).expect("letters, digits and spaces")
 }
 
 #[cfg(test)]
@@ -52,8 +59,8 @@ mod tests {
     fn a_date_is_of_its_second() {
         let mut date = Date::default();
         let at = |seconds: f64| UNIX_EPOCH + Duration::from_secs_f64(seconds);
-        assert_eq!(date.at(at(784_111_777.2)), b"Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(date.at(at(784_111_777.9)), b"Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(date.at(at(784_111_778.0)), b"Sun, 06 Nov 1994 08:49:38 GMT");
+        assert_eq!(date.at(at(784_111_777.2)), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(date.at(at(784_111_777.9)), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(date.at(at(784_111_778.0)), "Sun, 06 Nov 1994 08:49:38 GMT");
     }
 }

@@ -1,0 +1,154 @@
+//! One stream on which this end is asked: the request, and the way back.
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, Response};
+use http_body::Body;
+use tokio::sync::oneshot;
+
+use super::carried::Carried;
+use super::pipe::Pipe;
+use super::received::Received;
+use crate::body::{BodyError, Incoming};
+
+/// What is said on a stream before its answer. It is silent once that has begun.
+#[derive(Clone)]
+pub(crate) struct Voice(Arc<Mutex<Option<SendResponse<Bytes>>>>);
+
+impl Voice {
+    /// Sends an informational head.
+    pub(crate) fn say(&self, head: Response<()>) {
+        self.with(|respond| {
+            // A stream that is gone is told by what polls it.
+            respond.as_mut().map(|respond| respond.send_informational(head)).transpose().is_ok()
+        });
+    }
+
+    /// The answer begins.
+    fn take(&self) -> Option<SendResponse<Bytes>> {
+        self.with(Option::take)
+    }
+
+    /// Ready when the other end has given the request up, before its answer.
+    fn poll_given_up(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.with(|respond| respond.as_mut().map_or(Poll::Ready(()), |respond| respond.poll_reset(cx).map(drop)))
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut Option<SendResponse<Bytes>>) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for Voice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Voice")
+    }
+}
+
+/// Gives a stream that leaves HTTP, once the client was told that it may.
+pub(crate) type Given = oneshot::Receiver<Carried>;
+
+/// A request that came.
+pub(crate) struct Call {
+    pub(crate) request: Request<Incoming>,
+    /// What of its stream follows it.
+    pub(crate) way_back: WayBack,
+    /// The stream itself, if this is a CONNECT and is granted.
+    pub(crate) given: Option<Given>,
+}
+
+/// Where the answer goes.
+pub(crate) struct WayBack {
+    voice: Voice,
+    /// Of a CONNECT: who waits for the stream, and what comes on it.
+    leaves: Option<(oneshot::Sender<Carried>, RecvStream)>,
+}
+
+impl Call {
+    /// `None` for a CONNECT that says it has a body, which is turned away.
+    pub(super) fn of(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) -> Option<Self> {
+        let (head, stream) = request.into_parts();
+        if head.method == Method::CONNECT {
+            if head.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0") {
+                respond.send_reset(Reason::PROTOCOL_ERROR);
+                return None;
+            }
+            let (give, given) = oneshot::channel();
+            let way_back = WayBack { voice: Voice::of(respond), leaves: Some((give, stream)) };
+            return Some(Self { request: Request::from_parts(head, Incoming::None), way_back, given: Some(given) });
+        }
+        let voice = Voice::of(respond);
+        let mut body = Received::new(stream, &head.headers);
+        if !body.is_end_stream() && expects_continue(&head.headers) {
+            body = body.awaited_by(voice.clone());
+        }
+        let request = Request::from_parts(head, Incoming::Http2(body));
+        Some(Self { request, way_back: WayBack { voice, leaves: None }, given: None })
+    }
+}
+
+impl Voice {
+    fn of(respond: SendResponse<Bytes>) -> Self {
+        Self(Arc::new(Mutex::new(Some(respond))))
+    }
+}
+
+/// RFC 9110 §10.1.1.
+fn expects_continue(headers: &HeaderMap) -> bool {
+    headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+impl WayBack {
+    /// What is said before the answer.
+    pub(crate) const fn voice(&self) -> &Voice {
+        &self.voice
+    }
+
+    /// Answers, unless the other end gives the request up first. What is left of the stream then is reset.
+    pub(crate) async fn answer<B>(self, answer: impl Future<Output = Response<B>>)
+    where
+        B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    {
+        let mut answer = pin!(answer);
+        let answered = std::future::poll_fn(|cx| match answer.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => self.voice.poll_given_up(cx).map(|()| None),
+        });
+        let Some(answer) = answered.await else { return };
+        let Some(respond) = self.voice.take() else { return };
+        if let Some((give, stream)) = self.leaves.filter(|_| answer.status().is_success()) {
+            if let Some(into) = begin(respond, answer.map(drop), false) {
+                // Who waited may have gone meanwhile, and the stream is reset.
+                let _ = give.send(Carried::new(stream, into));
+            }
+            return;
+        }
+        let (mut head, body) = answer.into_parts();
+        let ends = body.is_end_stream();
+        if let Some(length) = body.size_hint().exact().filter(|_| !ends) {
+            head.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+        }
+        if let Some(into) = begin(respond, Response::from_parts(head, ()), ends).filter(|_| !ends) {
+            // Its end is told by the stream.
+            let _ = Pipe::new(body, into).await;
+        }
+    }
+}
+
+/// Sends the head. `None` when the stream is gone, or the head is none for HTTP/2.
+fn begin(mut respond: SendResponse<Bytes>, head: Response<()>, ends: bool) -> Option<SendStream<Bytes>> {
+    match respond.send_response(head, ends) {
+        Ok(into) => Some(into),
+        Err(_) => {
+            respond.send_reset(Reason::INTERNAL_ERROR);
+            None
+        }
+    }
+}
