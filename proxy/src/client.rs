@@ -36,8 +36,8 @@ pub(crate) use left::{Left, LeftHttp, OneOfMany};
 pub(crate) use streams::Outflow;
 pub(crate) use visit::{Busy, LastOfRequest, Visit, Visits, watch_over};
 
-use crate::door::Door;
 use crate::body::Incoming;
+use crate::door::Door;
 use crate::floods::{self, Priced};
 use crate::http2::{Call, KeepAlive, Server};
 use crate::hygiene::Trace;
@@ -139,7 +139,7 @@ async fn first_words(
     let first = if any { timeouts.detect } else { timeouts.idle_client };
     let mut phase = worker.phase.clone();
     tokio::select! {
-        detected = detect(tcp, clock, Waits { first, rest: timeouts.head, any }) => detected.ok()?,
+        detected = detect(tcp, clock, Waits { first, rest: timeouts.head, any, http: door.metrics.has_answered() }) => detected.ok()?,
         () = stopped_listening(&mut phase) => None,
     }
 }
@@ -204,7 +204,8 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientI
         let (worker, door, visit) = (worker.clone(), door.clone(), visit.clone());
         let began = Instant::now();
         let Call { request, way_back, given } = call;
-        let came = Came { began, busy: visit.busy(began), takeover: None, voice: Some(way_back.voice().clone()), given };
+        let came =
+            Came { began, busy: visit.busy(began), takeover: None, voice: Some(way_back.voice().clone()), given };
         streams.spawn(async move {
             // In a box, since it is some KiB, and is moved before it is begun.
             way_back.answer(Box::pin(async move { serve(&worker, &door, &visit, request, came).await })).await;

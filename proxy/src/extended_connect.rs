@@ -3,9 +3,9 @@
 //! From here on it is the upgrade that HTTP/1.1 has, for pods and other clusters alike, and what they say to it is told the
 //! client in its own terms.
 
+use h2::ext::Protocol;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use h2::ext::Protocol;
 
 use crate::body::Incoming;
 use crate::http2::Given;

@@ -3,8 +3,7 @@
 //! Within the cluster two sockets are joined. Across clusters one side is a stream of a link: an HTTP/2 request whose
 //! body carries one direction and whose answer's body the other. It behaves as RFC 9113 §8.5 says of CONNECT: the end of
 //! a body is a FIN, a connection that breaks is `RST_STREAM` with `CONNECT_ERROR`, and what is not read is not sent, by the
-//! stream's window. The method is POST all the same, since hyper turns a CONNECT that is reset into one that ended well,
-//! and a client could not tell half an answer from a whole one.
+//! stream's window. The method is POST all the same: to a gateway it is a request like any other, with a body each way.
 
 use std::rc::Rc;
 use std::task::Context;

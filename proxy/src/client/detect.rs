@@ -31,7 +31,7 @@ pub(crate) enum Spoken {
     Http2,
     /// Anything else, TLS among it; or nothing, by a client that waits for the server's first word.
     Other,
-    /// On a port that is HTTP: a line like a request's that is none of any version.
+    /// On a port where HTTP is spoken: a line like a request's that is none of any version.
     Nonsense,
 }
 
@@ -76,11 +76,14 @@ pub(super) struct Waits {
     pub(super) rest: Duration,
     /// The port does not say what it speaks: who is silent is taken for one that waits for the server's word.
     pub(super) any: bool,
+    /// Pods have answered in HTTP on this port, whether it says so or not.
+    pub(super) http: bool,
 }
 
 /// Reads until the first bytes say what is spoken. Where a port says that it is HTTP, what is not is left to hyper, whose
-/// parser answers 400, unless it names no version: who got HTTP/2's preface wrong could not read that. `None` when the
-/// client left without a word, or was waited for in vain.
+/// parser answers 400, unless it names no version: who got HTTP/2's preface wrong could not read that. A line that is almost a
+/// request's is the same where nobody says, but HTTP was spoken before. `None` when the client left without a word, or was
+/// waited for in vain.
 ///
 /// # Errors
 /// What the socket says.
@@ -117,7 +120,7 @@ pub(super) async fn detect(
     };
     let mut ahead = BytesMut::from(&first[..have]);
     let spoken = match spoken {
-        Spoken::Nonsense if waits.any => Spoken::Other,
+        Spoken::Nonsense if waits.any && !waits.http => Spoken::Other,
         Spoken::Nonsense if timeout_at(until, names_http(&mut tcp, &mut ahead)).await.unwrap_or(Ok(true))? => {
             Spoken::Http1
         }

@@ -27,6 +27,8 @@ const FIRST: u32 = 64;
 const ONE_OF: u32 = 64;
 /// A head of hints beyond this many bytes is dropped.
 const LONGEST: usize = 16 * 1024;
+/// Bytes of hints that may wait for a client before more are dropped.
+const MOST_WAITING: usize = 64 * 1024;
 const START: &[u8] = b"HTTP/1.1 103 Early Hints\r\n";
 
 /// What is to be written before a client's next answer.
@@ -58,7 +60,8 @@ impl Hints {
     /// Adds one head for that request, if its answer has not begun.
     fn say(&self, turn: u32, head: &[u8]) {
         let taken = self.with(|heads| {
-            let open = heads.open && heads.turn == turn;
+            // A client that takes nothing is not told more and more.
+            let open = heads.open && heads.turn == turn && heads.bytes.len() <= MOST_WAITING;
             if open {
                 heads.bytes.extend_from_slice(head);
             }

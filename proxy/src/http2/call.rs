@@ -20,28 +20,44 @@ use crate::body::{BodyError, Incoming};
 
 /// What is said on a stream before its answer. It is silent once that has begun.
 #[derive(Clone)]
-pub(crate) struct Voice(Arc<Mutex<Option<SendResponse<Bytes>>>>);
+pub(crate) struct Voice(Arc<Mutex<Speech>>);
+
+struct Speech {
+    respond: Option<SendResponse<Bytes>>,
+    /// Heads that may still be said: no window holds them back from a client that reads nothing.
+    left: u32,
+}
+
+/// Informational heads before one answer; what a pod says beyond that is dropped.
+const MOST_WORDS: u32 = 32;
 
 impl Voice {
+    fn of(respond: SendResponse<Bytes>) -> Self {
+        Self(Arc::new(Mutex::new(Speech { respond: Some(respond), left: MOST_WORDS })))
+    }
+
     /// Sends an informational head.
     pub(crate) fn say(&self, head: Response<()>) {
-        self.with(|respond| {
-            // A stream that is gone is told by what polls it.
-            respond.as_mut().map(|respond| respond.send_informational(head)).transpose().is_ok()
+        self.with(|speech| {
+            if let (Some(respond), 1..) = (&mut speech.respond, speech.left) {
+                speech.left -= 1;
+                // A stream that is gone is told by what polls it.
+                let _ = respond.send_informational(head);
+            }
         });
     }
 
-    /// The answer begins.
+    /// The answer begins, or there will be none.
     fn take(&self) -> Option<SendResponse<Bytes>> {
-        self.with(Option::take)
+        self.with(|speech| speech.respond.take())
     }
 
     /// Ready when the other end has given the request up, before its answer.
     fn poll_given_up(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.with(|respond| respond.as_mut().map_or(Poll::Ready(()), |respond| respond.poll_reset(cx).map(drop)))
+        self.with(|speech| speech.respond.as_mut().map_or(Poll::Ready(()), |respond| respond.poll_reset(cx).map(drop)))
     }
 
-    fn with<T>(&self, f: impl FnOnce(&mut Option<SendResponse<Bytes>>) -> T) -> T {
+    fn with<T>(&self, f: impl FnOnce(&mut Speech) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -94,12 +110,6 @@ impl Call {
     }
 }
 
-impl Voice {
-    fn of(respond: SendResponse<Bytes>) -> Self {
-        Self(Arc::new(Mutex::new(Some(respond))))
-    }
-}
-
 /// RFC 9110 §10.1.1.
 fn expects_continue(headers: &HeaderMap) -> bool {
     headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
@@ -116,13 +126,8 @@ impl WayBack {
     where
         B: Body<Data = Bytes, Error = BodyError> + Unpin,
     {
-        let mut answer = pin!(answer);
-        let answered = std::future::poll_fn(|cx| match answer.as_mut().poll(cx) {
-            Poll::Ready(answer) => Poll::Ready(Some(answer)),
-            Poll::Pending => self.voice.poll_given_up(cx).map(|()| None),
-        });
-        let Some(answer) = answered.await else { return };
-        let Some(respond) = self.voice.take() else { return };
+        let answer = self.until_answered(answer).await;
+        let (Some(respond), Some(answer)) = (self.voice.take(), answer) else { return };
         if let Some((give, stream)) = self.leaves.filter(|_| answer.status().is_success()) {
             if let Some(into) = begin(respond, answer.map(drop), false) {
                 // Who waited may have gone meanwhile, and the stream is reset.
@@ -139,6 +144,16 @@ impl WayBack {
             // Its end is told by the stream.
             let _ = Pipe::new(body, into).await;
         }
+    }
+
+    /// `None` when the other end gives the request up. What made the answer is gone when it begins.
+    async fn until_answered<B>(&self, answer: impl Future<Output = Response<B>>) -> Option<Response<B>> {
+        let mut answer = pin!(answer);
+        let answered = std::future::poll_fn(|cx| match answer.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => self.voice.poll_given_up(cx).map(|()| None),
+        });
+        answered.await
     }
 }
 

@@ -1,15 +1,18 @@
 //! A connection on which this end asks.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use h2::SendStream;
 use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
 use http::{Request, Response};
 use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Mutex;
 
 use super::keep_alive::{KeepAlive, Pings};
 use super::pipe::{Interest, Pipe};
@@ -34,9 +37,10 @@ struct Known {
 }
 
 /// Opens streams on a connection.
-#[derive(Clone)]
 pub(crate) struct Sender {
-    requests: SendRequest<Bytes>,
+    /// Held until a stream has its place: of those who wait for one, h2 knows of the first only. It would send the heads of all
+    /// others too when their turn comes, of those as well who have left by then, and could not tell which were never sent.
+    requests: Mutex<SendRequest<Bytes>>,
     known: Rc<Known>,
 }
 
@@ -60,7 +64,7 @@ pub(crate) type Words = Box<dyn FnMut(Response<()>)>;
 
 /// Streams on a connection before its other end has said how many it allows: the least that RFC 9113 §6.5.2 recommends.
 const UNTOLD: usize = 100;
-/// What of an answer's bodies h2 takes ahead of the socket, on each stream.
+/// Bytes of a request's body that h2 takes ahead of the socket.
 const SEND_BUFFER: usize = 1 << 20;
 
 /// How connections begin on which this end asks, beside windows and limits.
@@ -94,7 +98,7 @@ where
     let pings = keep_alive.map(|terms| Pings::new(terms, connection.ping_pong().expect("asked for once")));
     let conduct = Conduct { connection, pings, probe: Some(requests.clone()), known: known.clone() };
     tokio::task::spawn_local(conduct);
-    Ok((Sender { requests, known: known.clone() }, Driver(known)))
+    Ok((Sender { requests: Mutex::new(requests), known: known.clone() }, Driver(known)))
 }
 
 /// Drives the connection.
@@ -184,15 +188,10 @@ impl Sender {
         words: Option<Words>,
     ) -> Result<Response<Incoming>, Unanswered> {
         let (head, body) = request.into_parts();
-        if self.is_closed() {
-            return Err(Unanswered::Unsent(body.into()));
-        }
         let ends = body.is_end_stream();
-        // A handle of its own: none waits for a stream that another has asked for.
-        let sent = self.requests.clone().send_request(Request::from_parts(head, ()), ends);
-        let (response, mut into) = match sent {
-            Ok(sent) => sent,
-            Err(error) if error.is_go_away() || error.is_io() => return Err(Unanswered::Unsent(body.into())),
+        let (response, mut into) = match self.open(Request::from_parts(head, ()), ends).await {
+            Ok(Some(opened)) => opened,
+            Ok(None) => return Err(Unanswered::Unsent(body.into())),
             Err(error) => return Err(Unanswered::Stream(error)),
         };
         let interest = Rc::new(Interest::default());
@@ -206,7 +205,25 @@ impl Sender {
         }
         Asking { response, interest, words, answered: false }.await
     }
+
+    /// Opens a stream when there is a place for it. `None` when there is none any more.
+    async fn open(&self, head: Request<()>, ends: bool) -> Result<Option<Opened>, h2::Error> {
+        let mut requests = self.requests.lock().await;
+        if poll_fn(|cx| requests.poll_ready(cx)).await.is_err() {
+            return Ok(None);
+        }
+        let opened = match requests.send_request(head, ends) {
+            Err(error) if error.is_go_away() || error.is_io() => return Ok(None),
+            opened => opened?,
+        };
+        // Should the connection end first, the stream tells.
+        let _ = poll_fn(|cx| requests.poll_ready(cx)).await;
+        Ok(Some(opened))
+    }
 }
+
+/// Where an answer comes, and a body goes.
+type Opened = (ResponseFuture, SendStream<Bytes>);
 
 /// Until the head of an answer.
 struct Asking {

@@ -95,11 +95,8 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Future for Pipe<B> {
             if self.to.poll_reset(cx).is_ready() {
                 return Poll::Ready(Err(Broken::Stream));
             }
-            let over = if self.waiting.is_some() {
-                ready!(self.poll_waiting(cx))?
-            } else {
-                ready!(self.poll_body(cx))?
-            };
+            let over =
+                if self.waiting.is_some() { ready!(self.poll_waiting(cx))? } else { ready!(self.poll_body(cx))? };
             if over {
                 return Poll::Ready(Ok(()));
             }
@@ -110,10 +107,13 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Future for Pipe<B> {
 impl BodyError {
     /// What the stream is reset with that it ends.
     fn reason(&self) -> Reason {
-        match self {
-            Self::Http2(error) | Self::Tunnel(error) => error.reason().unwrap_or(Reason::INTERNAL_ERROR),
-            Self::Http1(_) | Self::Stalled | Self::Endless => Reason::INTERNAL_ERROR,
-        }
+        let told = match self {
+            Self::Http2(error) | Self::Tunnel(error) => error.reason(),
+            Self::Http1(_) | Self::Stalled | Self::Endless => None,
+        };
+        // Two would say of this stream what holds for that one only: that it ended well, or was never looked at.
+        let told = told.filter(|reason| ![Reason::NO_ERROR, Reason::REFUSED_STREAM].contains(reason));
+        told.unwrap_or(Reason::INTERNAL_ERROR)
     }
 }
 

@@ -112,6 +112,27 @@ async fn a_connection_that_has_lasted_is_asked_to_end() {
 }
 
 #[tokio::test]
+async fn of_many_idle_http2_connections_the_longest_idle_are_asked_to_end() {
+    let (site, _pod) = site(|config| config.limits.idle_http2 = 2).await;
+    let mut clients: Vec<Http2> = Vec::new();
+    for _ in 0..4 {
+        let mut client = client::http2(site.door()).await;
+        let get = Request::get("http://m/").body(Full::default()).unwrap();
+        assert_eq!(client.send_request(get).await.unwrap().status(), 200);
+        clients.push(client);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let slow = Request::get("http://m/slow?15000").body(Full::default()).unwrap();
+    let busy = clients[0].send_request(slow);
+    let closed = |clients: &[Http2]| clients.iter().map(Http2::is_closed).collect::<Vec<_>>();
+    let told = async { until("one was sent away", || clients[1].is_closed()).await };
+    let (answer, ()) = tokio::join!(busy, told);
+    assert_eq!(answer.unwrap().status(), 200);
+    assert_eq!(closed(&clients), [false, true, false, false], "those who stay were busy, or came last");
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn a_client_that_reads_nothing_is_cut() {
     let (site, _pod) = site(|config| config.timeouts.unread = Duration::from_millis(500)).await;
     let in_flight = || site.proxy().view().services[0].clusters[0].in_flight;

@@ -12,7 +12,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::client::{self, get, once};
 use crate::pair::Pair;
-use crate::plain::{LIMIT, both, listen, passes};
+use crate::plain::{LIMIT, accepted, both, listen, passes, rest};
 use crate::pod::Pod;
 use crate::site::Site;
 
@@ -21,7 +21,11 @@ async fn undeclared() -> Site {
     site.export();
     site.slice(1);
     site.import("");
-    site.start_with(|config| config.timeouts.detect = Duration::from_millis(200)).await;
+    site.start_with(|config| {
+        config.timeouts.detect = Duration::from_millis(200);
+        config.workers = std::num::NonZeroUsize::new(1);
+    })
+    .await;
     site
 }
 
@@ -34,7 +38,7 @@ async fn http_is_routed_and_the_rest_relayed() {
     let pod = listen(site.pod(0)).await;
     let hello = b"\x16\x03\x01\x00\x05hello";
     let ssl_request = b"\x00\x00\x00\x08\x04\xd2\x16\x2f";
-    for words in [&hello[..], ssl_request, b"*1\r\n$4\r\nPING\r\n", b"EHLO client.example\r\n", b"\r\n"] {
+    for words in [&hello[..], ssl_request, b"*1\r\n$4\r\nPING\r\n", b"\r\n"] {
         let mut client = TcpStream::connect(site.door()).await.unwrap();
         client.write_all(words).await.unwrap();
         let (mut server, _) = tokio::time::timeout(LIMIT, pod.accept()).await.expect("it is relayed").unwrap();
@@ -43,6 +47,33 @@ async fn http_is_routed_and_the_rest_relayed() {
         assert_eq!(got, words);
         passes(&mut server, &mut client, b"answer").await;
     }
+    site.stop().await;
+}
+
+/// It may be SMTP, SIP or Redis; but not where pods have answered in HTTP, and who got HTTP/2's preface wrong could not read
+/// what one of HTTP/1.1 says to that.
+#[tokio::test]
+async fn a_line_that_is_almost_a_requests_is_relayed_until_http_was_spoken() {
+    let site = undeclared().await;
+    let pod = listen(site.pod(0)).await;
+    let line = b"EHLO client.example\r\n";
+    let (mut client, mut server) = (TcpStream::connect(site.door()).await.unwrap(), None);
+    for word in [&line[..], b"QUIT\r\n"] {
+        client.write_all(word).await.unwrap();
+        let server = match &mut server {
+            Some(server) => server,
+            none => none.insert(accepted(&pod).await),
+        };
+        let mut got = vec![0; word.len()];
+        tokio::time::timeout(LIMIT, server.read_exact(&mut got)).await.expect("it is relayed").unwrap();
+        assert_eq!(got, word);
+    }
+    drop(pod);
+    let _pod = Pod::start(site.pod(0), "pod-0").await;
+    assert_eq!(once(site.door(), get("/")).await.unwrap().served_by(), "us-west");
+    let mut client = TcpStream::connect(site.door()).await.unwrap();
+    client.write_all(line).await.unwrap();
+    assert_eq!(rest(&mut client).await.unwrap_or_default(), b"", "nobody answers");
     site.stop().await;
 }
 

@@ -7,7 +7,7 @@ use strait_proxy::ProxyConfig;
 use crate::client::{get, once, post};
 use crate::pair::{Pair, load, pods_of};
 use crate::pod::Pod;
-use crate::site::Site;
+use crate::site::{Site, until};
 
 #[tokio::test]
 async fn served_at_home_while_home_is_well() {
@@ -134,9 +134,9 @@ async fn a_gateway_address_that_is_dead_is_passed_over() {
     pair.stop().await;
 }
 
-#[tokio::test]
-async fn more_requests_than_streams() {
-    let mut pair = Pair::new(1, None).await;
+/// A pair of which only us-west is left, without pods, and a cluster that takes few streams on each connection.
+async fn behind_few_streams() -> (Pair, Site, Vec<Pod>) {
+    let mut pair = Pair::with(1, None, |config| config.workers = std::num::NonZeroUsize::new(1)).await;
     pair.west_pods.clear();
     let mut narrow = Site::new("eu-west");
     narrow.export();
@@ -144,10 +144,36 @@ async fn more_requests_than_streams() {
     narrow.announce(narrow.gateway());
     narrow.meet(&pair.west);
     narrow.start_with(|config| config.limits.streams = 4).await;
-    let _pods = pods_of(&narrow, 1).await;
+    let pods = pods_of(&narrow, 1).await;
     pair.west.meet(&narrow);
     pair.west.linked(&narrow).await;
     pair.east.proxy().stop(Duration::ZERO).await;
+    (pair, narrow, pods)
+}
+
+/// Those who have left are not sent all the same, one after the other on one connection, when there is a place for them.
+#[tokio::test]
+async fn who_leaves_while_waiting_for_a_stream_harms_nobody_on_it() {
+    let (pair, narrow, pods) = behind_few_streams().await;
+    let door = pair.west.door();
+    // As many as eight connections carry, of each other length, so that some are under way when the first one ends.
+    let answers: Vec<_> =
+        (0..32).map(|n| tokio::spawn(once(door, post(&format!("/slow?{}", 700 + 25 * n), "x")))).collect();
+    until("all streams are taken", || pods[0].count() == 32).await;
+    let waiting: Vec<_> = (0..200).map(|_| tokio::spawn(once(door, post("/slow?100", "x")))).collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
+    for answer in answers {
+        assert_eq!(answer.await.unwrap().unwrap().status, 200);
+    }
+    assert!(pods[0].count() < 60, "{} were sent", pods[0].count());
+    pair.west.stop().await;
+    narrow.stop().await;
+}
+
+#[tokio::test]
+async fn more_requests_than_streams() {
+    let (pair, narrow, _pods) = behind_few_streams().await;
     let door = pair.west.door();
     let many: Vec<_> = (0..60).map(|_| tokio::spawn(once(door, get("/slow?200")))).collect();
     for answer in many {
@@ -216,7 +242,7 @@ async fn a_link_that_only_stalled_keeps_its_posts() {
     let door = pair.west.door();
     assert_eq!(once(door, get("/")).await.unwrap().served_by(), "us-east");
     let write = tokio::spawn(async move { once(door, post("/slow?1000", "x")).await });
-    crate::site::until("the pod has it", || pair.east_pods[0].count() == 2).await;
+    until("the pod has it", || pair.east_pods[0].count() == 2).await;
     pair.relay.as_ref().unwrap().black_hole(true);
     tokio::time::sleep(Duration::from_millis(800)).await;
     pair.relay.as_ref().unwrap().black_hole(false);
@@ -255,7 +281,7 @@ async fn a_post_is_not_sent_twice() {
     let home = pair.west_pods.pop().unwrap();
     let door = pair.west.door();
     let write = tokio::spawn(async move { once(door, post("/slow?1000", "x")).await });
-    crate::site::until("the pod has it", || home.count() == 1).await;
+    until("the pod has it", || home.count() == 1).await;
     drop(home);
     let got = write.await.unwrap().unwrap();
     assert_eq!((got.status.as_u16(), got.headers["x-strait-error"].as_bytes()), (502, &b"broken"[..]));

@@ -3,7 +3,7 @@
 //! A worker has one watch over all its clients (`watch_over`) instead of a timer and a phase watch in each of them, which
 //! every wake of a connection would have to look at.
 
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use super::{Manner, Visit};
@@ -17,6 +17,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOK_LEAVING: Duration = Duration::from_millis(100);
 /// How long an HTTP/1.1 connection is idle before it is parked: longer than the pauses of a client that is at work.
 const PARK_AFTER: Duration = Duration::from_secs(1);
+/// How long an HTTP/2 connection is idle before it may be sent away because there are too many.
+const SURPLUS_AFTER: Duration = Duration::from_secs(10);
 /// How long a new HTTP/2 connection may open streams during a drain before it is told to go.
 const DRAIN_GOAWAY: Duration = Duration::from_millis(500);
 
@@ -93,7 +95,8 @@ pub(crate) async fn watch_over(worker: Rc<Worker>) {
 }
 
 fn look(worker: &Rc<Worker>, phase: Phase, now: Instant) {
-    worker.visits.0.borrow_mut().retain(|visit| {
+    let mut visits = worker.visits.0.borrow_mut();
+    visits.retain(|visit| {
         let Some(visit) = visit.upgrade() else { return false };
         let order = visit.judge(worker, phase, now);
         if order == Order::Cut && visit.order.get() != Order::Cut {
@@ -105,4 +108,35 @@ fn look(worker: &Rc<Worker>, phase: Phase, now: Instant) {
         }
         true
     });
+    let idle = visits
+        .iter()
+        .filter_map(Weak::upgrade)
+        .filter(|visit| visit.manner == Manner::Http2 && visit.order.get() == Order::Stay && visit.is_idle());
+    let idle = idle.map(|visit| (visit.clock.waited(now), visit)).filter(|(waited, _)| *waited >= SURPLUS_AFTER);
+    for visit in surplus(idle.collect(), worker.shared.limits.idle_http2) {
+        worker.metrics.surplus.increment(1);
+        visit.tell(Order::Leave);
+    }
+}
+
+/// Those beyond `most`, of whom each has waited for so long: the longest.
+fn surplus<T>(mut idle: Vec<(Duration, T)>, most: usize) -> impl Iterator<Item = T> {
+    let beyond = idle.len().saturating_sub(most);
+    idle.sort_unstable_by_key(|(waited, _)| std::cmp::Reverse(*waited));
+    idle.truncate(beyond);
+    idle.into_iter().map(|(_, one)| one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_go_who_have_waited_for_the_longest() {
+        let idle = |waits: &[u64]| waits.iter().map(|s| (Duration::from_secs(*s), *s)).collect();
+        let go = |waits, most| surplus(idle(waits), most).collect::<Vec<_>>();
+        assert_eq!(go(&[20, 50, 30, 40], 2), [50, 40]);
+        assert!(go(&[20, 50], 2).is_empty());
+        assert_eq!(go(&[20, 50], 0), [50, 20]);
+    }
 }
