@@ -137,9 +137,10 @@ async fn first_words(
     let timeouts = &worker.shared.timeouts;
     let any = door.speech == Speech::Detect;
     let first = if any { timeouts.detect } else { timeouts.idle_client };
+    let waits = Waits { first, rest: timeouts.head, any, http: door.speaks_http.get() };
     let mut phase = worker.phase.clone();
     tokio::select! {
-        detected = detect(tcp, clock, Waits { first, rest: timeouts.head, any, http: door.metrics.has_answered() }) => detected.ok()?,
+        detected = detect(tcp, clock, waits) => detected.ok()?,
         () = stopped_listening(&mut phase) => None,
     }
 }

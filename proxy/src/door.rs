@@ -1,6 +1,6 @@
 //! What all connections of one listener share: the service it stands for, its route, its counters.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -21,6 +21,8 @@ pub(crate) struct Door {
     pub(crate) host: HeaderValue,
     /// Whether pods have early hints.
     pub(crate) hints: HintSampling,
+    /// Pods have answered in HTTP.
+    pub(crate) speaks_http: Cell<bool>,
     /// Of all clients off the fast path.
     pub(crate) detour: Detour,
     known: RefCell<Option<Known>>,
@@ -53,6 +55,7 @@ impl Door {
             metrics,
             host,
             hints: HintSampling::default(),
+            speaks_http: Cell::new(false),
             detour: Detour::default(),
             known: RefCell::default(),
         }

@@ -13,6 +13,7 @@ mod carried;
 mod client;
 mod keep_alive;
 mod pipe;
+mod places;
 mod received;
 mod server;
 

@@ -128,6 +128,7 @@ pub(crate) async fn serve(
     visit.clock.answer_begins();
     let mut response = match result {
         Ok((reply, cluster)) => {
+            door.speaks_http.set(true);
             door.metrics.answered(&cluster, reply.response.status(), latency);
             passed(worker, reply, under_way, |head| {
                 head.headers.insert(SERVED_BY, worker.named(&cluster));

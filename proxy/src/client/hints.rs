@@ -1,8 +1,8 @@
 //! Early hints (103, RFC 8297): what a pod says before its answer, passed on at once.
 //!
-//! On a stream of HTTP/2 they are heads like any other. For HTTP/1.1 hyper's server knows one head for an answer. But while a request is under way it keeps reading, to see its client leave,
-//! and there, below it, a pod's words are written, if nothing of an earlier answer is on its way still. When the answer
-//! itself begins they come too late and are dropped.
+//! On a stream of HTTP/2 they are heads like any other. Over HTTP/1.1 hyper's server knows one head for an answer. But while a
+//! request is under way it keeps reading, to see its client leave, and there, below it, a pod's words are written, if nothing
+//! of an earlier answer is on its way still. When the answer itself begins they come too late and are dropped.
 //!
 //! To listen for such words costs a request two allocations, and hardly any pod has some. So the first requests of a
 //! listener listen, then one of many, and all of them once a pod has said something.

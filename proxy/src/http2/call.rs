@@ -9,7 +9,7 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use tokio::sync::oneshot;
 
@@ -24,26 +24,28 @@ pub(crate) struct Voice(Arc<Mutex<Speech>>);
 
 struct Speech {
     respond: Option<SendResponse<Bytes>>,
-    /// Heads that may still be said: no window holds them back from a client that reads nothing.
-    left: u32,
+    /// Early hints that may still be said: no window holds them back from a client that reads nothing.
+    hints: u32,
 }
 
-/// Informational heads before one answer; what a pod says beyond that is dropped.
-const MOST_WORDS: u32 = 32;
+/// Heads of early hints before one answer; what a pod says beyond that is dropped.
+const MOST_HINTS: u32 = 32;
 
 impl Voice {
     fn of(respond: SendResponse<Bytes>) -> Self {
-        Self(Arc::new(Mutex::new(Speech { respond: Some(respond), left: MOST_WORDS })))
+        Self(Arc::new(Mutex::new(Speech { respond: Some(respond), hints: MOST_HINTS })))
     }
 
     /// Sends an informational head.
     pub(crate) fn say(&self, head: Response<()>) {
         self.with(|speech| {
-            if let (Some(respond), 1..) = (&mut speech.respond, speech.left) {
-                speech.left -= 1;
-                // A stream that is gone is told by what polls it.
-                let _ = respond.send_informational(head);
+            let Some(respond) = &mut speech.respond else { return };
+            if head.status() == StatusCode::EARLY_HINTS {
+                let Some(left) = speech.hints.checked_sub(1) else { return };
+                speech.hints = left;
             }
+            // A stream that is gone is told by what polls it.
+            let _ = respond.send_informational(head);
         });
     }
 

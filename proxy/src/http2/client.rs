@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 
 use super::keep_alive::{KeepAlive, Pings};
 use super::pipe::{Interest, Pipe};
+use super::places::{Place, Places};
 use super::received::Received;
 use crate::bell::Bell;
 use crate::body::{Incoming, RequestBody};
@@ -23,10 +24,8 @@ use crate::body::{Incoming, RequestBody};
 /// What is known of a connection by those who use it.
 #[derive(Debug)]
 struct Known {
-    /// It takes no new streams.
-    closed: Cell<bool>,
-    /// Streams that the other end allows at once.
-    most: Cell<usize>,
+    /// Those for streams; when it is closed it takes no new ones.
+    places: Rc<Places>,
     ended: RefCell<Option<Result<(), h2::Error>>>,
     /// Rings when it is closed.
     news: Bell,
@@ -38,8 +37,8 @@ struct Known {
 
 /// Opens streams on a connection.
 pub(crate) struct Sender {
-    /// Held until a stream has its place: of those who wait for one, h2 knows of the first only. It would send the heads of all
-    /// others too when their turn comes, of those as well who have left by then, and could not tell which were never sent.
+    /// Held until there is a place for a stream. h2 hears of none before: it would send the heads of all who wait when their turn
+    /// comes, of those as well who have left by then, and could not tell which were never sent.
     requests: Mutex<SendRequest<Bytes>>,
     known: Rc<Known>,
 }
@@ -88,13 +87,13 @@ where
 {
     let (requests, mut connection) = builder.handshake(io).await?;
     let known = Rc::new(Known {
-        closed: Cell::new(false),
-        most: Cell::new(connection.max_concurrent_send_streams()),
+        places: Rc::default(),
         ended: RefCell::default(),
         news: Bell::default(),
         retired: Cell::new(false),
         retirement: Bell::default(),
     });
+    known.places.allow(connection.max_concurrent_send_streams());
     let pings = keep_alive.map(|terms| Pings::new(terms, connection.ping_pong().expect("asked for once")));
     let conduct = Conduct { connection, pings, probe: Some(requests.clone()), known: known.clone() };
     tokio::task::spawn_local(conduct);
@@ -127,7 +126,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Conduct<IO> {
             this.known.close(ended);
             return Poll::Ready(());
         }
-        this.known.most.set(this.connection.max_concurrent_send_streams());
+        this.known.places.allow(this.connection.max_concurrent_send_streams());
         if let Some(probe) = &mut this.probe
             && let Poll::Ready(Err(error)) = probe.poll_ready(cx)
         {
@@ -140,7 +139,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Conduct<IO> {
 
 impl Known {
     fn close(&self, ended: Result<(), h2::Error>) {
-        if !self.closed.replace(true) {
+        if self.places.close() {
             *self.ended.borrow_mut() = Some(ended);
         }
         self.news.ring();
@@ -151,7 +150,7 @@ impl Future for Driver {
     type Output = Result<(), h2::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.0.closed.get() {
+        if self.0.places.is_closed() {
             return Poll::Ready(self.0.ended.take().unwrap_or(Ok(())));
         }
         self.0.news.listen(cx);
@@ -169,12 +168,12 @@ impl Drop for Driver {
 impl Sender {
     /// True when no new streams are taken.
     pub(crate) fn is_closed(&self) -> bool {
-        self.known.closed.get()
+        self.known.places.is_closed()
     }
 
     /// Streams that the other end allows at once.
     pub(crate) fn most_streams(&self) -> usize {
-        self.known.most.get()
+        self.known.places.most()
     }
 
     /// Sends a request, whose body goes on in a task of its own, until the head of the answer. `words` is told what is said
@@ -189,7 +188,7 @@ impl Sender {
     ) -> Result<Response<Incoming>, Unanswered> {
         let (head, body) = request.into_parts();
         let ends = body.is_end_stream();
-        let (response, mut into) = match self.open(Request::from_parts(head, ()), ends).await {
+        let (place, response, mut into) = match self.open(Request::from_parts(head, ()), ends).await {
             Ok(Some(opened)) => opened,
             Ok(None) => return Err(Unanswered::Unsent(body.into())),
             Err(error) => return Err(Unanswered::Stream(error)),
@@ -203,34 +202,35 @@ impl Sender {
             _ if ends => {}
             body => drop(tokio::task::spawn_local(interest.clone().send(Pipe::new(body, into)))),
         }
-        Asking { response, interest, words, answered: false }.await
+        Asking { response, interest, words, place: Some(place) }.await
     }
 
     /// Opens a stream when there is a place for it. `None` when there is none any more.
     async fn open(&self, head: Request<()>, ends: bool) -> Result<Option<Opened>, h2::Error> {
         let mut requests = self.requests.lock().await;
+        let Some(place) = self.known.places.next().await else { return Ok(None) };
+        // It waits only after the other end has allowed fewer than before.
         if poll_fn(|cx| requests.poll_ready(cx)).await.is_err() {
             return Ok(None);
         }
-        let opened = match requests.send_request(head, ends) {
-            Err(error) if error.is_go_away() || error.is_io() => return Ok(None),
-            opened => opened?,
-        };
-        // Should the connection end first, the stream tells.
-        let _ = poll_fn(|cx| requests.poll_ready(cx)).await;
-        Ok(Some(opened))
+        match requests.send_request(head, ends) {
+            Ok((response, into)) => Ok(Some((place, response, into))),
+            Err(error) if error.is_go_away() || error.is_io() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
 /// Where an answer comes, and a body goes.
-type Opened = (ResponseFuture, SendStream<Bytes>);
+type Opened = (Place, ResponseFuture, SendStream<Bytes>);
 
 /// Until the head of an answer.
 struct Asking {
     response: ResponseFuture,
     interest: Rc<Interest>,
     words: Option<Words>,
-    answered: bool,
+    /// Until it is answered.
+    place: Option<Place>,
 }
 
 impl Future for Asking {
@@ -246,9 +246,9 @@ impl Future for Asking {
         let polled = Pin::new(&mut this.response).poll(cx);
         polled.map(|response| match response {
             Ok(response) => {
-                this.answered = true;
+                let place = this.place.take().expect("polled no more once it is ready");
                 let (head, stream) = response.into_parts();
-                let body = Received::new(stream, &head.headers).of_interest(this.interest.clone());
+                let body = Received::new(stream, &head.headers).asked_by(this.interest.clone(), place);
                 Ok(Response::from_parts(head, Incoming::Http2(body)))
             }
             Err(_) if this.interest.body_broke() => Err(Unanswered::Body),
@@ -259,7 +259,7 @@ impl Future for Asking {
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        if !self.answered {
+        if self.place.is_some() {
             self.interest.lose();
         }
     }

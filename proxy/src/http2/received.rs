@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::call::Voice;
 use super::pipe::Interest;
+use super::places::Place;
 
 /// A body as it comes.
 pub(crate) struct Received {
@@ -23,8 +24,8 @@ pub(crate) struct Received {
     left: Option<u64>,
     /// Who is to be told to go on sending, once the first of it is asked for.
     awaited_by: Option<Voice>,
-    /// That of the sender of the request which this answers.
-    interest: Option<Rc<Interest>>,
+    /// That of the sender of the request which this answers, and its place among the streams.
+    asked: Option<(Rc<Interest>, Place)>,
 }
 
 impl Received {
@@ -32,7 +33,7 @@ impl Received {
     pub(super) fn new(stream: RecvStream, headers: &HeaderMap) -> Self {
         let told = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
         let left = told.or_else(|| stream.is_end_stream().then_some(0));
-        Self { stream, data_done: false, left, awaited_by: None, interest: None }
+        Self { stream, data_done: false, left, awaited_by: None, asked: None }
     }
 
     /// The same of a request whose client waits for `100 Continue`.
@@ -42,8 +43,8 @@ impl Received {
     }
 
     /// The same of an answer: when nobody takes the rest of it, nobody needs to send more of its request.
-    pub(super) fn of_interest(mut self, interest: Rc<Interest>) -> Self {
-        self.interest = Some(interest);
+    pub(super) fn asked_by(mut self, interest: Rc<Interest>, place: Place) -> Self {
+        self.asked = Some((interest, place));
         self
     }
 }
@@ -84,7 +85,7 @@ impl Body for Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        if let Some(interest) = self.interest.take()
+        if let Some((interest, _)) = &self.asked
             && !self.stream.is_end_stream()
         {
             interest.lose();

@@ -57,11 +57,6 @@ impl ServiceMetrics {
         answers[at].1[class].increment(1);
     }
 
-    /// True when a pod has answered.
-    pub(crate) fn has_answered(&self) -> bool {
-        !self.answers.borrow().is_empty()
-    }
-
     /// The proxy itself answered with an error.
     pub(crate) fn failed(&self, kind: Kind, latency: Duration) {
         self.latency.record(latency.as_secs_f64());

@@ -18,27 +18,83 @@ use crate::config::{Limits, Timeouts};
 /// One worker's.
 pub(crate) struct BarePods {
     idle: Stacks<SocketAddr, TcpStream>,
-    /// Who waits for one to come back, the longest first. Those that wait no more are passed over.
-    waiting: RefCell<RapidHashMap<SocketAddr, VecDeque<Weak<Turn>>>>,
+    waiting: Waiting,
 }
 
-/// A place among those that would take a connection to a pod that comes back.
+/// Who waits for a connection to a pod to come back, the longest first. Those that wait no more are passed over.
+#[derive(Clone, Default)]
+struct Waiting(Rc<RefCell<RapidHashMap<SocketAddr, VecDeque<Weak<Place>>>>>);
+
+impl Waiting {
+    /// One has come back, or was left by who was told: tells the next.
+    fn tell(&self, pod: SocketAddr) {
+        let mut waiting = self.0.borrow_mut();
+        // Nearly always nobody waits.
+        if waiting.is_empty() {
+            return;
+        }
+        let Some(queue) = waiting.get_mut(&pod) else { return };
+        let first = std::iter::from_fn(|| queue.pop_front()).find_map(|place| place.upgrade());
+        if queue.is_empty() {
+            waiting.remove(&pod);
+        }
+        first.iter().for_each(|place| place.comes());
+    }
+
+    fn sweep(&self) {
+        self.0.borrow_mut().retain(|_, queue| {
+            queue.retain(|place| place.strong_count() > 0);
+            !queue.is_empty()
+        });
+    }
+}
+
 #[derive(Debug, Default)]
-pub(crate) struct Turn {
+struct Place {
     came: Cell<bool>,
     bell: Bell,
+}
+
+impl Place {
+    fn comes(&self) {
+        self.came.set(true);
+        self.bell.ring();
+    }
+}
+
+/// A place among those that would take a connection to a pod that comes back. Who was told of one and drops the turn leaves it to
+/// the next.
+pub(crate) struct Turn {
+    place: Rc<Place>,
+    waiting: Waiting,
+    pod: SocketAddr,
 }
 
 impl Turn {
     /// True once one has come back, for whoever takes it first. Until then the task that is polled now is woken by it.
     pub(crate) fn has_come(&self, cx: &Context<'_>) -> bool {
-        self.bell.listen(cx);
-        self.came.get()
+        self.place.bell.listen(cx);
+        self.place.came.get()
     }
 
-    fn comes(&self) {
-        self.came.set(true);
-        self.bell.ring();
+    /// It was taken.
+    pub(crate) fn is_over(&self) {
+        self.place.came.set(false);
+    }
+
+    /// Somebody who had not waited has taken it: the next is for this one.
+    pub(crate) fn again(&self) {
+        self.place.came.set(false);
+        let mut waiting = self.waiting.0.borrow_mut();
+        waiting.entry(self.pod).or_default().push_front(Rc::downgrade(&self.place));
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.place.came.get() {
+            self.waiting.tell(self.pod);
+        }
     }
 }
 
@@ -50,7 +106,7 @@ fn is_over(tcp: &TcpStream) -> bool {
 
 impl BarePods {
     pub(crate) fn new(timeouts: &Timeouts, limits: &Limits) -> Self {
-        Self { idle: Stacks::new(timeouts, limits), waiting: RefCell::default() }
+        Self { idle: Stacks::new(timeouts, limits), waiting: Waiting::default() }
     }
 
     /// The freshest that its pod has not ended, if it has not been idle for longer than that.
@@ -62,39 +118,26 @@ impl BarePods {
     /// Keeps one whose answer was read to its end at `now`.
     pub(crate) fn put(&self, pod: SocketAddr, tcp: TcpStream, now: Instant) {
         self.idle.put(pod, tcp, now);
-        let mut waiting = self.waiting.borrow_mut();
-        // Nearly always nobody does.
-        if waiting.is_empty() {
-            return;
-        }
-        let Some(queue) = waiting.get_mut(&pod) else { return };
-        let first = std::iter::from_fn(|| queue.pop_front()).find_map(|turn| turn.upgrade());
-        if queue.is_empty() {
-            waiting.remove(&pod);
-        }
-        first.iter().for_each(|turn| turn.comes());
+        self.waiting.tell(pod);
     }
 
     /// Waits for one that comes back, behind all others who do. Who drops the turn waits no more.
-    pub(crate) fn wait(&self, pod: SocketAddr) -> Rc<Turn> {
-        let turn = Rc::new(Turn::default());
-        let mut waiting = self.waiting.borrow_mut();
+    pub(crate) fn wait(&self, pod: SocketAddr) -> Turn {
+        let place = Rc::<Place>::default();
+        let mut waiting = self.waiting.0.borrow_mut();
         let queue = waiting.entry(pod).or_default();
         // Of a queue that nobody is taken from, those who left are let go.
         if queue.len() == queue.capacity() {
-            queue.retain(|turn| turn.strong_count() > 0);
+            queue.retain(|place| place.strong_count() > 0);
         }
-        queue.push_back(Rc::downgrade(&turn));
-        turn
+        queue.push_back(Rc::downgrade(&place));
+        Turn { place, waiting: self.waiting.clone(), pod }
     }
 
     /// Drops what has been idle for too long, or was ended.
     pub(crate) fn sweep(&self) {
         self.idle.sweep(Instant::now(), is_over);
-        self.waiting.borrow_mut().retain(|_, queue| {
-            queue.retain(|turn| turn.strong_count() > 0);
-            !queue.is_empty()
-        });
+        self.waiting.sweep();
     }
 }
 
@@ -148,19 +191,28 @@ mod tests {
         let pod = listener.local_addr().unwrap();
         let bare = BarePods::new(&Timeouts::default(), &Limits::default());
         let came = |turn: &Turn| turn.has_come(&Context::from_waker(std::task::Waker::noop()));
-        let (left, first, second) = (bare.wait(pod), bare.wait(pod), bare.wait(pod));
+        let (left, first, second, third) = (bare.wait(pod), bare.wait(pod), bare.wait(pod), bare.wait(pod));
         drop(left);
         let (near, _far) = pair(&listener).await;
         bare.put(pod, near, Instant::now());
         assert!(came(&first) && !came(&second));
+        // A newcomer was faster: the first stays the first.
         let taken = bare.take(pod, Instant::now(), LONG).unwrap();
+        first.again();
         bare.put(pod, taken, Instant::now());
-        assert!(came(&second) && bare.waiting.borrow().is_empty());
+        assert!(came(&first) && !came(&second));
+        // Who leaves what he was told of leaves it to the next, and who has taken it does not.
+        drop(first);
+        assert!(came(&second) && !came(&third));
+        second.is_over();
+        drop(second);
+        assert!(!came(&third) && bare.waiting.0.borrow()[&pod].len() == 1);
+        drop(third);
 
         let leaving: Vec<_> = (0..1_000).map(|_| drop(bare.wait(pod))).collect();
         assert_eq!(leaving.len(), 1_000);
-        assert!(bare.waiting.borrow()[&pod].len() < 10, "those who left are let go");
+        assert!(bare.waiting.0.borrow()[&pod].len() < 10, "those who left are let go");
         bare.sweep();
-        assert!(bare.waiting.borrow().is_empty());
+        assert!(bare.waiting.0.borrow().is_empty());
     }
 }

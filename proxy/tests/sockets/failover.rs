@@ -166,7 +166,6 @@ async fn who_leaves_while_waiting_for_a_stream_harms_nobody_on_it() {
     for answer in answers {
         assert_eq!(answer.await.unwrap().unwrap().status, 200);
     }
-    assert!(pods[0].count() < 60, "{} were sent", pods[0].count());
     pair.west.stop().await;
     narrow.stop().await;
 }

@@ -2,8 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -44,7 +43,7 @@ pub(super) struct Asked<'w> {
 /// How far it has come.
 pub(super) enum Way {
     /// Its pod is being connected, and a connection that comes back would do as well.
-    Dialing(Dialing, Rc<Turn>),
+    Dialing(Dialing, Turn),
     /// Its pod could not be connected.
     Failed(io::Error),
     /// Its pod was sent the request.
@@ -110,7 +109,7 @@ impl<'w> Client<'w> {
     ///
     /// # Errors
     /// It goes another way.
-    pub(super) fn poll_sent(&self, asked: &mut Asked<'_>, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+    pub(super) fn poll_sent(&mut self, asked: &mut Asked<'_>, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         let Way::Dialing(dialing, turn) = &mut asked.way else { return Poll::Ready(Ok(())) };
         if let Poll::Ready(dialled) = dialing.as_mut().poll(cx) {
             let connected = dialled.map(|tcp| {
@@ -119,16 +118,14 @@ impl<'w> Client<'w> {
             });
             return Poll::Ready(self.send_first(asked, connected));
         }
-        if !turn.has_come(cx) {
-            return Poll::Pending;
+        while turn.has_come(cx) {
+            ready!(self.alarm.poll((asked.attempt.began() + QUICK).into(), cx));
+            if let Some(tcp) = self.worker.bare.take(asked.pod, Instant::now(), longest_idle(false)) {
+                turn.is_over();
+                return Poll::Ready(self.send_first(asked, Ok((tcp, true))));
+            }
+            turn.again();
         }
-        let now = Instant::now();
-        let slow = now.saturating_duration_since(asked.attempt.began()) >= QUICK;
-        if let Some(tcp) = slow.then(|| self.worker.bare.take(asked.pod, now, longest_idle(false))).flatten() {
-            return Poll::Ready(self.send_first(asked, Ok((tcp, true))));
-        }
-        *turn = self.worker.bare.wait(asked.pod);
-        turn.has_come(cx);
         Poll::Pending
     }
 

@@ -75,6 +75,7 @@ impl<'w> Client<'w> {
             unanswered.answered();
         }
         self.visit.clock.answer_begins();
+        self.door.speaks_http.set(true);
         self.door.metrics.answered(&self.worker.shared.local, answer.status, latency);
     }
 
