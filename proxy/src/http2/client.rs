@@ -1,7 +1,6 @@
 //! A connection on which this end asks.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -37,9 +36,10 @@ struct Known {
 
 /// Opens streams on a connection.
 pub(crate) struct Sender {
-    /// Held until there is a place for a stream. h2 hears of none before: it would send the heads of all who wait when their turn
-    /// comes, of those as well who have left by then, and could not tell which were never sent.
-    requests: Mutex<SendRequest<Bytes>>,
+    requests: SendRequest<Bytes>,
+    /// Held by the first of those who wait for a place. h2 hears of no stream before: it would send the heads of all who wait when
+    /// their turn comes, of those as well who have left by then, and could not tell which were never sent.
+    turn: Mutex<()>,
     known: Rc<Known>,
 }
 
@@ -97,7 +97,7 @@ where
     let pings = keep_alive.map(|terms| Pings::new(terms, connection.ping_pong().expect("asked for once")));
     let conduct = Conduct { connection, pings, probe: Some(requests.clone()), known: known.clone() };
     tokio::task::spawn_local(conduct);
-    Ok((Sender { requests: Mutex::new(requests), known: known.clone() }, Driver(known)))
+    Ok((Sender { requests, turn: Mutex::default(), known: known.clone() }, Driver(known)))
 }
 
 /// Drives the connection.
@@ -193,7 +193,7 @@ impl Sender {
             Ok(None) => return Err(Unanswered::Unsent(body.into())),
             Err(error) => return Err(Unanswered::Stream(error)),
         };
-        let interest = Rc::new(Interest::default());
+        let interest = Interest::new(place);
         match body {
             RequestBody::Kept(Some(whole)) if !ends => {
                 // h2 keeps it until there is room; a stream that is gone is told by its answer.
@@ -202,18 +202,16 @@ impl Sender {
             _ if ends => {}
             body => drop(tokio::task::spawn_local(interest.clone().send(Pipe::new(body, into)))),
         }
-        Asking { response, interest, words, place: Some(place) }.await
+        Asking { response, interest, words, answered: false }.await
     }
 
     /// Opens a stream when there is a place for it. `None` when there is none any more.
     async fn open(&self, head: Request<()>, ends: bool) -> Result<Option<Opened>, h2::Error> {
-        let mut requests = self.requests.lock().await;
+        let turn = self.turn.lock().await;
         let Some(place) = self.known.places.next().await else { return Ok(None) };
-        // It waits only after the other end has allowed fewer than before.
-        if poll_fn(|cx| requests.poll_ready(cx)).await.is_err() {
-            return Ok(None);
-        }
-        match requests.send_request(head, ends) {
+        drop(turn);
+        // Of a handle of its own, since one keeps hold of a stream that has taken the last place: it would not be reset.
+        match self.requests.clone().send_request(head, ends) {
             Ok((response, into)) => Ok(Some((place, response, into))),
             Err(error) if error.is_go_away() || error.is_io() => Ok(None),
             Err(error) => Err(error),
@@ -229,8 +227,7 @@ struct Asking {
     response: ResponseFuture,
     interest: Rc<Interest>,
     words: Option<Words>,
-    /// Until it is answered.
-    place: Option<Place>,
+    answered: bool,
 }
 
 impl Future for Asking {
@@ -246,9 +243,9 @@ impl Future for Asking {
         let polled = Pin::new(&mut this.response).poll(cx);
         polled.map(|response| match response {
             Ok(response) => {
-                let place = this.place.take().expect("polled no more once it is ready");
+                this.answered = true;
                 let (head, stream) = response.into_parts();
-                let body = Received::new(stream, &head.headers).asked_by(this.interest.clone(), place);
+                let body = Received::new(stream, &head.headers).asked_by(this.interest.clone());
                 Ok(Response::from_parts(head, Incoming::Http2(body)))
             }
             Err(_) if this.interest.body_broke() => Err(Unanswered::Body),
@@ -259,7 +256,7 @@ impl Future for Asking {
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        if self.place.is_some() {
+        if !self.answered {
             self.interest.lose();
         }
     }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http_body::Body;
 
+use super::places::Place;
 use crate::bell::Bell;
 use crate::body::BodyError;
 
@@ -118,14 +119,22 @@ impl BodyError {
 }
 
 /// Whether anybody waits for the answer to a request whose body is still sent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Interest {
     lost: Cell<bool>,
     body_broke: Cell<bool>,
     bell: Bell,
+    /// The stream's, until both of its directions are over.
+    _place: Place,
 }
 
 impl Interest {
+    /// Of a stream that has just been opened.
+    pub(super) fn new(place: Place) -> Rc<Self> {
+        let (lost, body_broke, bell) = (Cell::new(false), Cell::new(false), Bell::default());
+        Rc::new(Self { lost, body_broke, bell, _place: place })
+    }
+
     /// Nobody does any more: the rest of the body is not sent, and the stream is reset.
     pub(super) fn lose(&self) {
         self.lost.set(true);

@@ -13,7 +13,6 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::call::Voice;
 use super::pipe::Interest;
-use super::places::Place;
 
 /// A body as it comes.
 pub(crate) struct Received {
@@ -24,8 +23,8 @@ pub(crate) struct Received {
     left: Option<u64>,
     /// Who is to be told to go on sending, once the first of it is asked for.
     awaited_by: Option<Voice>,
-    /// That of the sender of the request which this answers, and its place among the streams.
-    asked: Option<(Rc<Interest>, Place)>,
+    /// That of the sender of the request which this answers.
+    asked: Option<Rc<Interest>>,
 }
 
 impl Received {
@@ -43,8 +42,8 @@ impl Received {
     }
 
     /// The same of an answer: when nobody takes the rest of it, nobody needs to send more of its request.
-    pub(super) fn asked_by(mut self, interest: Rc<Interest>, place: Place) -> Self {
-        self.asked = Some((interest, place));
+    pub(super) fn asked_by(mut self, interest: Rc<Interest>) -> Self {
+        self.asked = Some(interest);
         self
     }
 }
@@ -85,7 +84,7 @@ impl Body for Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        if let Some((interest, _)) = &self.asked
+        if let Some(interest) = &self.asked
             && !self.stream.is_end_stream()
         {
             interest.lose();

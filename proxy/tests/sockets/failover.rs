@@ -1,11 +1,15 @@
 //! Requests that move to another cluster: the acceptance bar is that no GET is lost.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use strait_proxy::ProxyConfig;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use crate::client::{get, once, post};
 use crate::pair::{Pair, load, pods_of};
+use crate::plain::{accepted, head, listen, rest, swallow};
 use crate::pod::Pod;
 use crate::site::{Site, until};
 
@@ -135,7 +139,7 @@ async fn a_gateway_address_that_is_dead_is_passed_over() {
 }
 
 /// A pair of which only us-west is left, without pods, and a cluster that takes few streams on each connection.
-async fn behind_few_streams() -> (Pair, Site, Vec<Pod>) {
+async fn behind_few_streams(streams: u32) -> (Pair, Site) {
     let mut pair = Pair::with(1, None, |config| config.workers = std::num::NonZeroUsize::new(1)).await;
     pair.west_pods.clear();
     let mut narrow = Site::new("eu-west");
@@ -143,36 +147,66 @@ async fn behind_few_streams() -> (Pair, Site, Vec<Pod>) {
     narrow.slice(1);
     narrow.announce(narrow.gateway());
     narrow.meet(&pair.west);
-    narrow.start_with(|config| config.limits.streams = 4).await;
-    let pods = pods_of(&narrow, 1).await;
+    narrow.start_with(|config| config.limits.streams = streams).await;
     pair.west.meet(&narrow);
     pair.west.linked(&narrow).await;
     pair.east.proxy().stop(Duration::ZERO).await;
-    (pair, narrow, pods)
+    (pair, narrow)
+}
+
+/// A client that has sent a request with a body.
+async fn begin(door: SocketAddr, path: &str) -> TcpStream {
+    let mut client = TcpStream::connect(door).await.unwrap();
+    let request = format!("POST {path} HTTP/1.1\r\nHost: model.ml\r\nContent-Length: 1\r\n\r\nx");
+    client.write_all(request.as_bytes()).await.unwrap();
+    client
 }
 
 /// Those who have left are not sent all the same, one after the other on one connection, when there is a place for them.
 #[tokio::test]
 async fn who_leaves_while_waiting_for_a_stream_harms_nobody_on_it() {
-    let (pair, narrow, pods) = behind_few_streams().await;
+    let (pair, narrow) = behind_few_streams(4).await;
+    let pods = pods_of(&narrow, 1).await;
     let door = pair.west.door();
     // As many as eight connections carry, of each other length, so that some are under way when the first one ends.
-    let answers: Vec<_> =
-        (0..32).map(|n| tokio::spawn(once(door, post(&format!("/slow?{}", 700 + 25 * n), "x")))).collect();
-    until("all streams are taken", || pods[0].count() == 32).await;
-    let waiting: Vec<_> = (0..200).map(|_| tokio::spawn(once(door, post("/slow?100", "x")))).collect();
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    waiting.iter().for_each(tokio::task::JoinHandle::abort);
-    for answer in answers {
-        assert_eq!(answer.await.unwrap().unwrap().status, 200);
+    let mut clients = Vec::new();
+    for n in 0..32 {
+        clients.push(begin(door, &format!("/slow?{}", 4_000 + 25 * n)).await);
     }
+    until("all streams are taken", || pods[0].count() == 32).await;
+    let mut waiting = Vec::new();
+    for _ in 0..200 {
+        waiting.push(begin(door, "/slow?0").await);
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(waiting);
+    for client in &mut clients {
+        assert!(head(client).await.starts_with("http/1.1 200 "));
+    }
+    assert_eq!(pods[0].count(), 32, "nobody else is asked for");
+    pair.west.stop().await;
+    narrow.stop().await;
+}
+
+/// Whoever had the last place on a connection, and though nobody asks for it afterwards.
+#[tokio::test]
+async fn who_leaves_lets_the_other_clusters_pod_go() {
+    let (pair, narrow) = behind_few_streams(1).await;
+    let pod = listen(narrow.pod(0)).await;
+    let client = begin(pair.west.door(), "/").await;
+    let mut server = accepted(&pod).await;
+    head(&mut server).await;
+    swallow(&mut server, 1).await;
+    drop(client);
+    assert_eq!(rest(&mut server).await.unwrap_or_default(), b"");
     pair.west.stop().await;
     narrow.stop().await;
 }
 
 #[tokio::test]
 async fn more_requests_than_streams() {
-    let (pair, narrow, _pods) = behind_few_streams().await;
+    let (pair, narrow) = behind_few_streams(4).await;
+    let _pods = pods_of(&narrow, 1).await;
     let door = pair.west.door();
     let many: Vec<_> = (0..60).map(|_| tokio::spawn(once(door, get("/slow?200")))).collect();
     for answer in many {
