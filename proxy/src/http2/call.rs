@@ -151,9 +151,12 @@ impl WayBack {
     /// `None` when the other end gives the request up. What made the answer is gone when it begins.
     async fn until_answered<B>(&self, answer: impl Future<Output = Response<B>>) -> Option<Response<B>> {
         let mut answer = pin!(answer);
-        let answered = std::future::poll_fn(|cx| match answer.as_mut().poll(cx) {
-            Poll::Ready(answer) => Poll::Ready(Some(answer)),
-            Poll::Pending => self.voice.poll_given_up(cx).map(|()| None),
+        let answered = std::future::poll_fn(|cx| {
+            // First, so that nothing is begun for a stream that is reset already, as one is whose body belies its head.
+            if self.voice.poll_given_up(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            answer.as_mut().poll(cx).map(Some)
         });
         answered.await
     }
