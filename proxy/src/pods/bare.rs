@@ -23,7 +23,7 @@ pub(crate) struct BarePods {
 
 /// Who waits for a connection to a pod to come back, the longest first. Those that wait no more are passed over.
 #[derive(Clone, Default)]
-struct Waiting(Rc<RefCell<RapidHashMap<SocketAddr, VecDeque<Weak<Place>>>>>);
+struct Waiting(Rc<RefCell<RapidHashMap<SocketAddr, VecDeque<Weak<Waiter>>>>>);
 
 impl Waiting {
     /// One has come back, or was left by who was told: tells the next.
@@ -34,28 +34,29 @@ impl Waiting {
             return;
         }
         let Some(queue) = waiting.get_mut(&pod) else { return };
-        let first = std::iter::from_fn(|| queue.pop_front()).find_map(|place| place.upgrade());
+        let first = std::iter::from_fn(|| queue.pop_front()).find_map(|waiter| waiter.upgrade());
         if queue.is_empty() {
             waiting.remove(&pod);
         }
-        first.iter().for_each(|place| place.comes());
+        first.iter().for_each(|waiter| waiter.comes());
     }
 
     fn sweep(&self) {
         self.0.borrow_mut().retain(|_, queue| {
-            queue.retain(|place| place.strong_count() > 0);
+            queue.retain(|waiter| waiter.strong_count() > 0);
             !queue.is_empty()
         });
     }
 }
 
+/// One of them.
 #[derive(Debug, Default)]
-struct Place {
+struct Waiter {
     came: Cell<bool>,
     bell: Bell,
 }
 
-impl Place {
+impl Waiter {
     fn comes(&self) {
         self.came.set(true);
         self.bell.ring();
@@ -65,7 +66,7 @@ impl Place {
 /// A place among those that would take a connection to a pod that comes back. Who was told of one and drops the turn leaves it to
 /// the next.
 pub(crate) struct Turn {
-    place: Rc<Place>,
+    waiter: Rc<Waiter>,
     waiting: Waiting,
     pod: SocketAddr,
 }
@@ -73,26 +74,26 @@ pub(crate) struct Turn {
 impl Turn {
     /// True once one has come back, for whoever takes it first. Until then the task that is polled now is woken by it.
     pub(crate) fn has_come(&self, cx: &Context<'_>) -> bool {
-        self.place.bell.listen(cx);
-        self.place.came.get()
+        self.waiter.bell.listen(cx);
+        self.waiter.came.get()
     }
 
     /// It was taken.
     pub(crate) fn is_over(&self) {
-        self.place.came.set(false);
+        self.waiter.came.set(false);
     }
 
     /// Somebody who had not waited has taken it: the next is for this one.
     pub(crate) fn again(&self) {
-        self.place.came.set(false);
+        self.waiter.came.set(false);
         let mut waiting = self.waiting.0.borrow_mut();
-        waiting.entry(self.pod).or_default().push_front(Rc::downgrade(&self.place));
+        waiting.entry(self.pod).or_default().push_front(Rc::downgrade(&self.waiter));
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if self.place.came.get() {
+        if self.waiter.came.get() {
             self.waiting.tell(self.pod);
         }
     }
@@ -123,15 +124,15 @@ impl BarePods {
 
     /// Waits for one that comes back, behind all others who do. Who drops the turn waits no more.
     pub(crate) fn wait(&self, pod: SocketAddr) -> Turn {
-        let place = Rc::<Place>::default();
+        let waiter = Rc::<Waiter>::default();
         let mut waiting = self.waiting.0.borrow_mut();
         let queue = waiting.entry(pod).or_default();
         // Of a queue that nobody is taken from, those who left are let go.
         if queue.len() == queue.capacity() {
-            queue.retain(|place| place.strong_count() > 0);
+            queue.retain(|waiter| waiter.strong_count() > 0);
         }
-        queue.push_back(Rc::downgrade(&place));
-        Turn { place, waiting: self.waiting.clone(), pod }
+        queue.push_back(Rc::downgrade(&waiter));
+        Turn { waiter, waiting: self.waiting.clone(), pod }
     }
 
     /// Drops what has been idle for too long, or was ended.
