@@ -14,6 +14,7 @@ pub fn folder(world: &World) -> PathBuf {
 pub fn keep(world: &World, step: &str) {
     const LOOKS: &[(&str, &[&str])] = &[
         ("pods", &["get", "pods", "--all-namespaces", "-o", "wide"]),
+        ("nodes-and-pods", &["get", "nodes,pods", "--all-namespaces", "-o", "yaml"]),
         (
             "objects",
             &[

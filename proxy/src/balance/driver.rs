@@ -174,7 +174,7 @@ impl Balancer {
     /// Rebuilds what a new snapshot changed. Routes get their shares before workers see them.
     fn take_snapshot(&mut self, now_ms: u64) {
         let snapshot = self.published.load();
-        if self.number == Some(snapshot.number) && !self.builder.due(now_ms) {
+        if self.number == Some(snapshot.number) && !self.builder.due(&snapshot, now_ms) {
             return;
         }
         self.number = Some(snapshot.number);

@@ -12,7 +12,7 @@ use strait_catalog::{
 };
 
 use super::class::Class;
-use super::lease::{Doubts, OnNodes};
+use super::lease::{Doubts, OnNodes, Seen};
 use super::place::Place;
 use super::service::{ClusterRoute, ServiceRoute};
 use super::shares::MAX_CLUSTERS;
@@ -95,8 +95,8 @@ impl Builder {
 
     /// True when a snapshot that was applied before has to be applied again, since time has changed what follows.
     #[must_use]
-    pub fn due(&self, now_ms: u64) -> bool {
-        self.doubts.due(now_ms)
+    pub fn due(&self, snapshot: &Snapshot, now_ms: u64) -> bool {
+        self.doubts.due(own_age_ms(snapshot, now_ms), now_ms)
     }
 
     /// Takes a snapshot. Costs a pointer comparison a service, and work for those that changed.
@@ -170,7 +170,7 @@ impl Builder {
         let present = self.services.iter().filter(|(key, _)| snapshot.service(key).is_some());
         let all = present.map(|(_, known)| known.on_nodes).sum();
         let unready = snapshot.cluster(&snapshot.local).map_or(&[][..], |own| &own.unready_nodes);
-        let concerned = self.doubts.update(all, unready, now_ms);
+        let concerned = self.doubts.update(Seen { all, unready, age_ms: own_age_ms(snapshot, now_ms) }, now_ms);
         if concerned.is_empty() {
             return Vec::new();
         }
@@ -310,6 +310,11 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder").field("services", &self.services.len()).finish_non_exhaustive()
     }
+}
+
+/// How old what is known of the own cluster is.
+fn own_age_ms(snapshot: &Snapshot, now_ms: u64) -> Option<u64> {
+    snapshot.cluster(&snapshot.local).and_then(|own| own.freshness.age_ms(now_ms))
 }
 
 fn ready_or_all(gateways: &[Gateway]) -> Vec<Arc<str>> {

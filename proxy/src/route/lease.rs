@@ -6,10 +6,13 @@
 //!
 //! - on a node that is not ready itself, when they were ready just before and answered a moment ago. A node that is
 //!   really dead has been silent for longer than that when Kubernetes says so;
+//! - on every node after an outage of the API server, when they were ready before it and answered a moment ago: a node
+//!   may have been marked and be ready again before this daemon hears of either;
 //! - on every node, when no endpoint on any node of the own cluster is ready any more, unless pods of their service are
 //!   leaving, which no lease makes them do. Endpoints without a node have no lease and are not asked.
 //!
-//! A doubt outlives its cause by a while, for a node is ready again before its pods are reported so, one after another.
+//! A doubt outlives its cause by a while: a node is ready again long before its pods are reported so, one after another,
+//! and after an outage its pods are even marked when it has been ready again for half a minute.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,16 +21,20 @@ use strait_catalog::{Backend, Condition, Endpoint};
 
 use crate::health::Slot;
 
-/// How long a doubt outlives its cause, in milliseconds. A kubelet reports what differs within ten seconds, and probes
-/// again within ten more (`periodSeconds`).
-const LINGER_MS: u64 = 30_000;
+/// How long a doubt outlives its cause, in milliseconds. What a kubelet or a controller watches comes back up to 60 s after
+/// the API server (client-go's reflectors back off to 30 s, and double that by jitter); a kubelet then reports what differs
+/// within ten seconds, and probes again within ten more (`periodSeconds`). Slices were seen to mark pods 30 s after their
+/// node was ready again, for 20 s.
+const LINGER_MS: u64 = 120_000;
+/// Nothing was heard from the API server for this long: an outage, in milliseconds. Nodes are marked after 40 s at least.
+const OUTAGE_MS: u64 = 10_000;
 /// A pod that answered this recently does not stand on a node that Kubernetes has found dead, in milliseconds: that
 /// takes it 50 s (`--node-monitor-grace-period`; 40 s before 1.32) from the last sign of life, and a kubelet gives one
 /// every ten.
 const ANSWERED_MS: u64 = 30_000;
 /// A pod that was said not to be ready longer than this before its node was has a reason of its own, in milliseconds.
-/// Its slice may come a little before the node.
-const JUST_BEFORE_MS: u64 = 5_000;
+/// Its slice may come before the node, by ten seconds when the watch of nodes has just failed and backs off.
+const JUST_BEFORE_MS: u64 = 20_000;
 
 /// Endpoints of one service, or of all, that stand on nodes of the own cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,7 +82,24 @@ enum Until {
 #[derive(Debug, Default)]
 pub(super) struct Doubts {
     everywhere: Option<Until>,
+    outage: Option<Until>,
     nodes: HashMap<Arc<str>, Until>,
+}
+
+/// What doubts follow from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen<'a> {
+    /// Endpoints on nodes, of all services.
+    pub(super) all: OnNodes,
+    /// Nodes that are not ready, sorted.
+    pub(super) unready: &'a [Arc<str>],
+    /// How old what is known of the own cluster is, in milliseconds; `None`: nothing was heard yet.
+    pub(super) age_ms: Option<u64>,
+}
+
+/// True when nothing has been heard of the own cluster for long.
+fn is_outage(age_ms: Option<u64>) -> bool {
+    age_ms.is_some_and(|age| age >= OUTAGE_MS)
 }
 
 /// What a change of the doubts concerns.
@@ -100,45 +124,62 @@ impl Concerned {
 }
 
 impl Doubts {
-    /// Takes what is known now: all endpoints on nodes, and the nodes that are not ready, sorted.
-    pub(super) fn update(&mut self, all: OnNodes, unready: &[Arc<str>], now_ms: u64) -> Concerned {
-        let before = self.everywhere;
-        self.everywhere = next(before, all.in_doubt(), now_ms);
-        if before.is_none() && self.everywhere.is_some() {
+    /// Takes what is known now.
+    pub(super) fn update(&mut self, seen: Seen<'_>, now_ms: u64) -> Concerned {
+        let (everywhere, outage) = (self.everywhere.is_some(), self.outage.is_some());
+        self.everywhere = next(self.everywhere, seen.all.in_doubt(), now_ms);
+        self.outage = next(self.outage, is_outage(seen.age_ms), now_ms);
+        if !everywhere && self.everywhere.is_some() {
             tracing::warn!("no endpoint on any node of this cluster is ready: answers decide until one is");
         }
-        let mut concerned = Concerned { everywhere: before.is_some() != self.everywhere.is_some(), nodes: Vec::new() };
+        // The beginning of an outage changes nothing: what it marks is still to come.
+        let ends = everywhere && self.everywhere.is_none() || outage && self.outage.is_none();
+        if ends {
+            tracing::info!("pods that are not ready are believed again");
+        }
+        let everywhere = ends || everywhere != self.everywhere.is_some();
+        Concerned { everywhere, nodes: self.update_nodes(seen.unready, now_ms) }
+    }
+
+    /// The nodes whose doubt began or ended.
+    fn update_nodes(&mut self, unready: &[Arc<str>], now_ms: u64) -> Vec<Arc<str>> {
+        let mut changed = Vec::new();
         for node in unready {
             if self.nodes.insert(node.clone(), Until::Further).is_none() {
                 tracing::warn!(%node, "node is not ready: its pods stay in use for as long as they answer");
-                concerned.nodes.push(node.clone());
+                changed.push(node.clone());
             }
         }
         self.nodes.retain(|node, until| {
-            let longer = next(Some(*until), unready.binary_search(node).is_ok(), now_ms);
-            if longer.is_none() {
-                concerned.nodes.push(node.clone());
-            }
-            longer.is_some_and(|longer| {
-                *until = longer;
-                true
-            })
+            let Some(longer) = next(Some(*until), unready.binary_search(node).is_ok(), now_ms) else {
+                tracing::info!(%node, "node is ready again: its pods that are not ready are believed");
+                changed.push(node.clone());
+                return false;
+            };
+            *until = longer;
+            true
         });
-        concerned
+        changed
     }
 
-    /// True when time alone ends a doubt by now.
-    pub(super) fn due(&self, now_ms: u64) -> bool {
+    /// True when time alone begins or ends a doubt by now.
+    pub(super) fn due(&self, age_ms: Option<u64>, now_ms: u64) -> bool {
         let over = |until: &Until| matches!(until, Until::Ms(end) if *end <= now_ms);
-        self.everywhere.iter().chain(self.nodes.values()).any(over)
+        is_outage(age_ms) != (self.outage == Some(Until::Further))
+            || self.everywhere.iter().chain(&self.outage).chain(self.nodes.values()).any(over)
     }
 
     /// True when a pod that is said not to be ready stays in use; `leaving`: pods of its service are.
     pub(super) fn keep(&self, node: &str, leaving: bool, slot: &Slot, now_ms: u64) -> bool {
         let by_cluster = || self.everywhere.is_some() && !leaving && slot.in_good_standing();
         let readiness = slot.readiness();
-        let just_lost = || readiness.lately(JUST_BEFORE_MS, now_ms) && slot.fresh_success(ANSWERED_MS, now_ms);
-        let by_node = || self.nodes.contains_key(node) && (readiness.kept() || just_lost());
+        // A node that is marked follows what it does to its pods; an outage comes before what it does.
+        let just_before_ms = match self.nodes.contains_key(node) {
+            true => Some(JUST_BEFORE_MS),
+            false => self.outage.map(|_| 0),
+        };
+        let just_lost = |ms| readiness.lately(ms, now_ms) && slot.fresh_success(ANSWERED_MS, now_ms);
+        let by_node = || just_before_ms.is_some_and(|ms| readiness.kept() || just_lost(ms));
         !node.is_empty() && readiness.was_ready() && (by_cluster() || by_node())
     }
 }
@@ -164,6 +205,10 @@ mod tests {
         names.iter().map(|n| Arc::from(*n)).collect()
     }
 
+    fn update(doubts: &mut Doubts, all: OnNodes, unready: &[Arc<str>], now_ms: u64) -> Concerned {
+        doubts.update(Seen { all, unready, age_ms: Some(0) }, now_ms)
+    }
+
     #[test]
     fn doubt_needs_all_of_several() {
         for (ready, not_ready, doubt) in [(0, 2, true), (0, 1, false), (1, 5, false), (0, 0, false)] {
@@ -173,21 +218,33 @@ mod tests {
 
     #[test]
     fn a_doubt_outlives_its_cause_and_ends_by_itself() {
-        let mut doubts = Doubts::default();
-        assert_eq!(doubts.update(SOME, &nodes(&["n2"]), 0), Concerned { everywhere: false, nodes: nodes(&["n2"]) });
-        assert_eq!(doubts.update(NONE, &nodes(&["n2"]), 10), Concerned { everywhere: true, nodes: nodes(&[]) });
+        let (mut doubts, n2) = (Doubts::default(), nodes(&["n2"]));
+        let concerned = |everywhere, nodes: &[Arc<str>]| Concerned { everywhere, nodes: nodes.to_vec() };
+        assert_eq!(update(&mut doubts, SOME, &n2, 0), concerned(false, &n2));
+        assert_eq!(update(&mut doubts, NONE, &n2, 10), concerned(true, &[]));
         // The causes end, one comes back, and stays longer.
-        assert_eq!(doubts.update(SOME, &[], 20), Concerned::default());
-        assert_eq!(doubts.update(SOME, &nodes(&["n2"]), 30), Concerned::default());
-        assert!(!doubts.due(19 + LINGER_MS) && doubts.due(20 + LINGER_MS));
-        let ended = doubts.update(SOME, &nodes(&["n2"]), 20 + LINGER_MS);
-        assert_eq!(ended, Concerned { everywhere: true, nodes: nodes(&[]) });
-        assert!(!doubts.due(u64::MAX), "nothing ends a doubt whose cause lasts");
-        assert_eq!(doubts.update(SOME, &[], 100_000), Concerned::default());
-        assert_eq!(
-            doubts.update(SOME, &[], 100_000 + LINGER_MS),
-            Concerned { everywhere: false, nodes: nodes(&["n2"]) }
-        );
-        assert_eq!(doubts.update(SOME, &[], 200_000), Concerned::default());
+        assert_eq!(update(&mut doubts, SOME, &[], 20), Concerned::default());
+        assert_eq!(update(&mut doubts, SOME, &n2, 30), Concerned::default());
+        assert!(!doubts.due(Some(0), 19 + LINGER_MS) && doubts.due(Some(0), 20 + LINGER_MS));
+        assert_eq!(update(&mut doubts, SOME, &n2, 20 + LINGER_MS), concerned(true, &[]));
+        assert!(!doubts.due(Some(0), u64::MAX), "nothing ends a doubt whose cause lasts");
+        assert_eq!(update(&mut doubts, SOME, &[], 1_000_000), Concerned::default());
+        assert_eq!(update(&mut doubts, SOME, &[], 1_000_000 + LINGER_MS), concerned(false, &n2));
+        assert_eq!(update(&mut doubts, SOME, &[], 2_000_000), Concerned::default());
+    }
+
+    #[test]
+    fn an_outage_begins_and_ends_by_time_alone() {
+        let mut doubts = Doubts::default();
+        let seen = |age_ms| Seen { all: SOME, unready: &[], age_ms };
+        for (age_ms, at, due) in [(None, 0, false), (Some(9_999), 1, false), (Some(10_000), 2, true)] {
+            assert_eq!(doubts.due(age_ms, at), due, "{age_ms:?}");
+        }
+        assert!(doubts.update(seen(Some(10_000)), 2).is_empty(), "nothing is marked yet");
+        assert!(!doubts.due(Some(60_000), 50_000) && doubts.due(Some(0), 50_000));
+        assert!(doubts.update(seen(Some(0)), 50_000).is_empty());
+        assert!(!doubts.due(Some(0), 49_999 + LINGER_MS) && doubts.due(Some(0), 50_000 + LINGER_MS));
+        assert!(doubts.update(seen(Some(0)), 50_000 + LINGER_MS).everywhere);
+        assert!(!doubts.due(Some(0), 51_000 + LINGER_MS));
     }
 }

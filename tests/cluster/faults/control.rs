@@ -7,15 +7,16 @@ use serde_json::Value;
 
 use super::{Expected, Served, observe, seconds};
 use crate::setup::{items, model_pods, wait_scaled};
-use crate::world::{FAR, HOME, NEAR, World};
+use crate::world::{FAR, HOME, NAMESPACE, NEAR, SERVICE, World};
 use crate::{kill, wait};
 
 /// Stops a cluster's API server, waits, starts it and waits until it answers.
 fn outage(world: &World, cluster: &str, meanwhile: impl FnOnce() -> Result<()>) -> Result<()> {
     world.rig.rig(&["stop", cluster, "kube-apiserver"])?;
     let result = meanwhile();
-    // Beyond 50 s Kubernetes takes the nodes themselves for dead for a while.
-    wait::pause(seconds(world, 20, 60));
+    // What watches leases is back up to half a minute late, and beyond 50 s without them Kubernetes takes the nodes
+    // themselves for dead for a while: in the full run.
+    wait::pause(seconds(world, 15, 60));
     world.rig.rig(&["start", cluster, "kube-apiserver"])?;
     wait::until("the API server answers", Duration::from_secs(60), || {
         world.rig.kubectl(cluster, &["get", "--raw", "/readyz"]).map(Some)
@@ -23,19 +24,22 @@ fn outage(world: &World, cluster: &str, meanwhile: impl FnOnce() -> Result<()>) 
     result
 }
 
-/// After a long outage the node controller, whose view of leases comes back as late as half a minute, declares nodes not
-/// ready that are, more than a minute after the return, and with them CoreDNS: names then fail for seconds, whatever is
-/// behind them. The next fault must not be blamed for that.
+/// After a long outage the node controller declares nodes not ready that are, more than a minute after the return, and
+/// with them their pods and CoreDNS: names then fail for seconds, whatever is behind them. The next fault must not be
+/// blamed for that.
 fn settled(world: &World, cluster: &str) -> Result<()> {
-    if !world.full {
-        return Ok(());
-    }
-    let (mut since, calm) = (Instant::now(), Duration::from_secs(45));
-    wait::until(&format!("{cluster}: DNS ready for {calm:?}"), Duration::from_secs(300), || {
-        let slices = ["-n", "kube-system", "endpointslices", "-l", "kubernetes.io/service-name=kube-dns"];
-        let slices = world.rig.get(cluster, &slices)?;
-        let mut endpoints = items(&slices).flat_map(|s| s["endpoints"].as_array().into_iter().flatten());
-        if !endpoints.any(|e| e.pointer("/conditions/ready") == Some(&Value::Bool(true))) {
+    let calm = Duration::from_secs(if world.full { 45 } else { 1 });
+    let slices = |namespace, service: &str| {
+        let label = format!("kubernetes.io/service-name={service}");
+        world.rig.get(cluster, &["-n", namespace, "endpointslices", "-l", &label])
+    };
+    let ready = |slices: &Value| {
+        let mut endpoints = items(slices).flat_map(|s| s["endpoints"].as_array().into_iter().flatten());
+        endpoints.all(|e| e.pointer("/conditions/ready") == Some(&Value::Bool(true)))
+    };
+    let mut since = Instant::now();
+    wait::until(&format!("{cluster}: every pod ready for {calm:?}"), Duration::from_secs(300), || {
+        if !(ready(&slices("kube-system", "kube-dns")?) && ready(&slices(NAMESPACE, SERVICE)?)) {
             since = Instant::now();
         }
         Ok((since.elapsed() >= calm).then_some(()))
@@ -46,16 +50,18 @@ fn settled(world: &World, cluster: &str) -> Result<()> {
 pub fn api_server_down(world: &mut World) -> Result<()> {
     let expected = Expected { model: Served::Always(&[HOME]), tally: Served::Always(&[NEAR, FAR]) };
     let watch = seconds(world, 60, 60);
-    observe(world, "api-server-down", expected, watch, |world| outage(world, HOME, || Ok(())))?;
-    settled(world, HOME)
+    let shown = observe(world, "api-server-down", expected, watch, |world| outage(world, HOME, || Ok(())));
+    settled(world, HOME)?;
+    shown
 }
 
 /// In the region that serves.
 pub fn remote_api_server_down(world: &mut World) -> Result<()> {
     let expected = Expected { model: Served::Always(&[NEAR, FAR]), tally: Served::Always(&[NEAR, FAR]) };
     let watch = seconds(world, 60, 60);
-    observe(world, "remote-api-server-down", expected, watch, |world| outage(world, NEAR, || Ok(())))?;
-    settled(world, NEAR)
+    let shown = observe(world, "remote-api-server-down", expected, watch, |world| outage(world, NEAR, || Ok(())));
+    settled(world, NEAR)?;
+    shown
 }
 
 /// Pods die while nothing can say so: only the requests themselves tell.

@@ -18,23 +18,31 @@ const NODE: &str = "us-west-2";
 pub fn kubelet_silent(world: &mut World) -> Result<()> {
     let expected = Expected { model: Served::Always(&[HOME]), tally: Served::Always(&[NEAR, FAR]) };
     let watch = seconds(world, 40, 60);
+    // What an earlier fault left behind is not what this one does.
+    wait_marked(world, false)?;
     observe(world, "kubelet-silent", expected, watch, |world| {
         world.rig.rig(&["stop", NODE, "kubelet"])?;
-        let marked = wait::until(&format!("pods on {NODE} not ready"), Duration::from_secs(120), || {
-            let slices = ["-n", NAMESPACE, "endpointslices", "-l", &format!("kubernetes.io/service-name={SERVICE}")];
-            let slices = world.rig.get(HOME, &slices)?;
-            let mut endpoints = items(&slices).flat_map(|s| s["endpoints"].as_array().into_iter().flatten());
-            let lost = |e: &Value| e["nodeName"] == NODE && e["conditions"]["ready"] == false;
-            Ok(endpoints.any(lost).then_some(()))
-        });
+        let marked = wait_marked(world, true);
         wait::pause(seconds(world, 10, 60));
         world.rig.rig(&["start", NODE, "kubelet"])?;
         marked
     })
 }
 
+/// Waits until some pod on the node is marked not ready, or none is.
+fn wait_marked(world: &World, wanted: bool) -> Result<()> {
+    let what = format!("{} on {NODE} marked not ready", if wanted { "pods" } else { "no pods" });
+    wait::until(&what, Duration::from_secs(180), || {
+        let slices = ["-n", NAMESPACE, "endpointslices", "-l", &format!("kubernetes.io/service-name={SERVICE}")];
+        let slices = world.rig.get(HOME, &slices)?;
+        let mut endpoints = items(&slices).flat_map(|s| s["endpoints"].as_array().into_iter().flatten());
+        let marked = |e: &Value| e["nodeName"] == NODE && e["conditions"]["ready"] == false;
+        Ok((endpoints.any(marked) == wanted).then_some(()))
+    })
+}
+
 /// The power of a node fails; the last fault, for it does not come back. Half of the model servers at home and one agent
-/// fall silent. Nothing says so for twenty seconds but the requests.
+/// fall silent. Nothing says so for most of a minute but the requests.
 pub fn crash(world: &mut World) -> Result<()> {
     let expected = Expected { model: Served::Finally(&[HOME, NEAR, FAR]), tally: Served::Always(&[NEAR, FAR]) };
     let watch = seconds(world, 40, 90);

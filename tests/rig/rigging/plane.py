@@ -22,8 +22,7 @@ def control_plane(cluster):
     wait(f"{cluster}: API server ready", lambda: kubectl(cluster, "get", "--raw", "/readyz", capture_output=True).returncode == 0)
     start(node, "kube-controller-manager", "kube-controller-manager", "--kubeconfig", conf, "--cluster-cidr", pods, "--allocate-node-cidrs=false",
           "--service-cluster-ip-range", services, "--service-account-private-key-file", pki / "sa.key", "--root-ca-file", pki / "ca.crt",
-          "--cluster-signing-cert-file", pki / "ca.crt", "--cluster-signing-key-file", pki / "ca.key", "--use-service-account-credentials=true", "--leader-elect=false",
-          "--node-monitor-grace-period", "20s")
+          "--cluster-signing-cert-file", pki / "ca.crt", "--cluster-signing-key-file", pki / "ca.key", "--use-service-account-credentials=true", "--leader-elect=false")
     start(node, "kube-scheduler", "kube-scheduler", "--kubeconfig", conf, "--leader-elect=false")
 
 

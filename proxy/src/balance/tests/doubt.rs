@@ -45,9 +45,68 @@ fn a_node_whose_kubelet_is_silent_keeps_its_pods_that_answer() {
     world.slice(WEST, &[Ready, NotReady, Ready]);
     world.publish();
     assert_eq!(used(&world), [true; 3]);
-    world.run(31_000, 200);
+    world.run(121_000, 200);
     assert_eq!(used(&world), [true, false, true]);
     assert_eq!(world.run(1_000, 200).failed, 0);
+}
+
+#[test]
+fn slices_may_come_long_before_or_after_their_node() {
+    use Pod::{NotReady, Ready};
+    let mut world = World::new(3, 3, 3);
+    let nodes = |world: &mut World, ready| {
+        world.node(1, ready);
+        world.node(2, ready);
+        world.publish();
+    };
+    world.run(2_000, 200);
+    // The nodes were marked and are ready again before their pods are marked, and those are so for long.
+    nodes(&mut world, false);
+    world.run(17_000, 200);
+    nodes(&mut world, true);
+    world.run(33_000, 200);
+    world.slice(WEST, &[Ready, NotReady, NotReady]);
+    world.publish();
+    assert_eq!(world.run(40_000, 200).of(WEST), 8_000);
+    world.slice(WEST, &[Ready; 3]);
+    world.publish();
+    world.run(130_000, 200);
+    // The watch of nodes is late.
+    world.slice(WEST, &[Ready, NotReady, NotReady]);
+    world.publish();
+    world.run(8_000, 200);
+    assert_eq!(world.route().clusters[0].ready, 1);
+    nodes(&mut world, false);
+    assert_eq!(world.route().clusters[0].ready, 3);
+}
+
+#[test]
+fn what_an_outage_did_to_nodes_may_never_be_seen() {
+    use Pod::{NotReady, Ready};
+    let mut world = World::new(4, 3, 3);
+    let ready = |world: &World| world.route().clusters[0].ready;
+    world.heard();
+    world.run(2_000, 200);
+    // Not ready before the outage, for a reason of its own.
+    world.slice(WEST, &[Ready, Ready, Ready, NotReady]);
+    world.publish();
+    world.heard();
+    assert_eq!(world.run(25_000, 200).failed, 0);
+    assert_eq!(ready(&world), 3);
+    // What is heard again is that all nodes are ready, and what became of two pods while they were not.
+    world.heard();
+    world.slice(WEST, &[Ready, NotReady, NotReady, NotReady]);
+    world.publish();
+    assert_eq!(ready(&world), 3, "those that answered stay, the one that left before does not come back");
+    let listening = |world: &mut World, ms: u64| {
+        (0..ms / 1_000).for_each(|_| {
+            world.heard();
+            world.run(1_000, 200);
+        });
+        ready(world)
+    };
+    assert_eq!(listening(&mut world, 110_000), 3);
+    assert_eq!(listening(&mut world, 15_000), 1, "believed in the end");
 }
 
 #[test]
@@ -80,7 +139,7 @@ fn one_bad_moment_ends_no_doubt_and_an_old_reason_is_none() {
     // The last pod is not ready for a reason of its own; the node follows much later.
     world.slice(WEST, &[Ready, Ready, Ready, NotReady]);
     world.publish();
-    world.run(10_000, 400);
+    world.run(25_000, 400);
     world.node(1, false);
     world.node(3, false);
     world.slice(WEST, &[Ready, NotReady, Ready, NotReady]);

@@ -135,6 +135,12 @@ impl World {
         world
     }
 
+    /// The own API server was heard just now.
+    pub(super) fn heard(&mut self) {
+        let now = self.now();
+        self.catalog.freshness(&cluster(WEST)).note(now, 0);
+    }
+
     fn apply(&mut self, key: Key, value: Value) {
         self.revision += 1;
         let now = self.now();
