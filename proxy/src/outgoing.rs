@@ -43,6 +43,8 @@ enum Payload {
 pub(crate) struct Bounds {
     /// Bytes kept, so that they can be sent again.
     keep: usize,
+    /// All of the request has come, whatever it asks for.
+    come: bool,
     /// What is kept has come by then.
     deadline: Deadline,
     /// For what is passed through.
@@ -53,7 +55,12 @@ impl Bounds {
     /// As configured, for a request with that deadline.
     pub(crate) const fn of(limits: &Limits, timeouts: &Timeouts, deadline: Deadline) -> Self {
         let patience = Patience { stall: timeouts.body, whole: timeouts.upload };
-        Self { keep: limits.replay_bytes, deadline, patience }
+        Self { keep: limits.replay_bytes, come: false, deadline, patience }
+    }
+
+    /// For a request that has come whole with its body, or not.
+    pub(crate) const fn come(self, come: bool) -> Self {
+        Self { come, ..self }
     }
 }
 
@@ -88,7 +95,7 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     /// Takes a cleaned request over. A small body of an idempotent request is read now, so that it can be replayed; it
-    /// has until the deadline to come. `last` is told when the last of a body has come.
+    /// has until the deadline to come. So is any that has come already. `last` is told when the last of a body has come.
     ///
     /// # Errors
     /// [`Kind::Timeout`] when it did not come in time, else what [`Failure::ClientBody`] is told as.
@@ -110,7 +117,7 @@ impl Outgoing {
             let patience = (!is_grpc(&head.headers)).then_some(bounds.patience);
             let inflow = Inflow::new(body, patience, last);
             movement = Some(inflow.movement());
-            let reading = payload(&head.method, inflow, &notes, bounds.keep);
+            let reading = payload(&head.method, inflow, &notes, bounds);
             let read = tokio::time::timeout_at(bounds.deadline.at(), reading).await.map_err(|_| Kind::Timeout)?;
             read.map_err(Failure::kind)?
         };
@@ -246,9 +253,9 @@ impl Outgoing {
     }
 }
 
-async fn payload(method: &Method, body: Inflow, notes: &Notes, keep: usize) -> Result<Payload, Failure> {
-    let small = body.size_hint().exact().is_some_and(|size| size <= keep as u64);
-    if small && idempotent(method) && !notes.expect_continue && notes.upgrade.is_none() {
+async fn payload(method: &Method, body: Inflow, notes: &Notes, bounds: Bounds) -> Result<Payload, Failure> {
+    let small = body.size_hint().exact().is_some_and(|size| size <= bounds.keep as u64);
+    if bounds.come || small && idempotent(method) && !notes.expect_continue && notes.upgrade.is_none() {
         let whole = body.collect().await.map_err(|_| Failure::ClientBody)?;
         return Ok(Payload::Kept(whole.to_bytes()));
     }

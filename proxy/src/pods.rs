@@ -121,7 +121,7 @@ impl Pods {
                 (PodIo::new(dialing.await.map_err(|error| failure(&error))?, Load::Small), false, true)
             }
             Begun::Failed(error) => return Err(failure(&error)),
-            Begun::Sent { tcp, reused, heard } => (PodIo::taken_over(tcp, heard), reused, false),
+            Begun::Sent { tcp, reused, body, heard } => (PodIo::taken_over(tcp, body, heard), reused, false),
         };
         let sender = drive(io, Load::Small).await?;
         Ok(PodConnection { sender, reused, made })

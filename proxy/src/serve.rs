@@ -196,7 +196,8 @@ async fn serve_admitted(
     }
     let limit = route.policy.request(&worker.shared.timeouts);
     let deadline = Deadline::new(began.into(), limit, &head.headers, grpc);
-    let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts, deadline);
+    // The fast path reads a request to its end before it does anything for it.
+    let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts, deadline).come(admitted);
     let last = LastOfRequest::of(visit, head.version, body.is_end_stream());
     let mut outgoing = Outgoing::read(head, body, notes, upgrade, to_pods, bounds, last).await?;
     if takeover.as_ref().is_some_and(|takeover| takeover.has_hints()) {

@@ -28,6 +28,8 @@ pub(crate) enum Begun {
         tcp: TcpStream,
         /// It has carried a request before.
         reused: bool,
+        /// Bytes of the request's body, which were sent as well.
+        body: usize,
         /// What the pod has said since.
         heard: Bytes,
     },

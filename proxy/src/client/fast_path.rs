@@ -1,10 +1,10 @@
-//! The fast path: a plain GET that a pod of this cluster answers plainly, carried from socket to socket in one task, with
-//! nothing allocated for it.
+//! The fast path: a plain request, whole with its short body, that a pod of this cluster answers plainly, carried from socket
+//! to socket in one task, with nothing allocated for it.
 //!
 //! It goes through the same stages as any other request: admission, route, pick, attempt, metrics. What it leaves out is
 //! what plain messages do not need: maps of header fields, bodies in frames, a task and channels for each connection to a
 //! pod. Whatever turns out not to be plain goes on where every other request goes, from where it has come to: hyper reads
-//! the head again that was read here, the attempt goes on over the connection it was begun on, and the pod's words
+//! again what was read here, the attempt goes on over the connection it was begun on, and the pod's words
 //! are read again by whoever waits for them ([`Takeover`]). So nothing is refused, repeated, hedged or given up here.
 //!
 //! ```text
@@ -21,6 +21,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 mod alarm;
 mod answer;
@@ -44,8 +45,8 @@ use crate::worker::Worker;
 
 /// Answers the plain requests of a connection that is idle, or was just opened, until another comes, or the connection ends.
 pub(super) fn drive<'w>(worker: &'w Rc<Worker>, door: &'w Rc<Door>, visit: &'w Rc<Visit>, io: ClientIo) -> Drive<'w> {
-    let (head, unsent, alarm) = (Vec::new(), Vec::new(), Alarm::default());
-    let client = Client { worker, door, visit, io, head, whole: false, unsent, alarm };
+    let (request, unsent, alarm) = (Vec::new(), Vec::new(), Alarm::default());
+    let client = Client { worker, door, visit, io, request, has_head: false, awaited: None, unsent, alarm };
     Drive(Some(Lane { client, stage: Stage::Idle(None) }))
 }
 
@@ -122,10 +123,12 @@ struct Client<'w> {
     door: &'w Rc<Door>,
     visit: &'w Rc<Visit>,
     io: ClientIo,
-    /// The head of the request under way, as it came.
-    head: Vec<u8>,
-    /// It is all there.
-    whole: bool,
+    /// The request under way, as it came.
+    request: Vec<u8>,
+    /// Its head is all there.
+    has_head: bool,
+    /// Since when the rest of its body is waited for.
+    awaited: Option<Instant>,
     /// What of its answer the client has not taken yet.
     unsent: Vec<u8>,
     alarm: Alarm,
@@ -181,9 +184,9 @@ impl Client<'_> {
 
     /// The connection, with the request that was read put back.
     fn into_io(self) -> ClientIo {
-        if self.whole {
+        if self.has_head {
             self.visit.reads_again();
         }
-        self.io.with_ahead(Bytes::from(self.head))
+        self.io.with_ahead(Bytes::from(self.request))
     }
 }

@@ -1,6 +1,7 @@
 //! What the requests of one client connection share, and what it does when it is told to.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -222,7 +223,7 @@ impl Visit {
         self.takeover.take()
     }
 
-    /// A request without a body goes the long way: perhaps the last one before the fast path is tried again.
+    /// A request that has come whole goes the long way: perhaps the last one before the fast path is tried again.
     fn goes_the_long_way(&self) {
         if self.manner != Manner::Http1 || !self.door.is_fast() {
             return;
@@ -279,31 +280,36 @@ impl Drop for Busy {
 }
 
 /// Tells a visit that its request has come whole.
-#[derive(Debug)]
 pub(crate) struct LastOfRequest {
-    clock: Arc<HeadClock>,
+    visit: Rc<Visit>,
     old: bool,
+}
+
+impl fmt::Debug for LastOfRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LastOfRequest").field("old", &self.old).finish_non_exhaustive()
+    }
 }
 
 impl LastOfRequest {
     /// For the request under way on that visit, in this version; `None` when it has `no_body` and so has come.
-    pub(crate) fn of(visit: &Visit, version: Version, no_body: bool) -> Option<Self> {
-        let old = version < Version::HTTP_11;
+    pub(crate) fn of(visit: &Rc<Visit>, version: Version, no_body: bool) -> Option<Self> {
+        let last = Self { visit: visit.clone(), old: version < Version::HTTP_11 };
         if no_body {
-            visit.goes_the_long_way();
-            visit.clock.request_whole(old);
+            last.came();
             return None;
         }
-        Some(Self { clock: visit.clock.clone(), old })
+        Some(last)
     }
 
     /// More of it was asked for; `starved`: and has not come.
     pub(crate) fn asked_for(&self, starved: bool) {
-        self.clock.body_asked(starved);
+        self.visit.clock.body_asked(starved);
     }
 
     /// The last of it has come.
     pub(crate) fn came(&self) {
-        self.clock.request_whole(self.old);
+        self.visit.goes_the_long_way();
+        self.visit.clock.request_whole(self.old);
     }
 }

@@ -30,31 +30,61 @@ pub(super) struct PodIo {
     before: Option<Box<Before>>,
 }
 
-/// What was sent and heard on a connection before it was taken over: the request without a body that its new owner begins
-/// with is not sent again, and what the pod has answered is heard again.
+/// What was sent and heard on a connection before it was taken over: the request that its new owner begins with is not sent
+/// again, and what the pod has answered is heard again.
 #[derive(Debug)]
 struct Before {
-    /// The request is still to be written.
-    to_come: bool,
+    /// What of that request is still to be written.
+    to_come: ToCome,
     heard: Bytes,
     /// Who reads before that.
     reader: Option<Waker>,
 }
 
+/// What is still to come of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ToCome {
+    /// All of it, with so many bytes of a body.
+    Head(usize),
+    /// So many bytes of its body.
+    Body(usize),
+}
+
+impl ToCome {
+    /// A piece of it has come; returns how much of that was of this request.
+    fn take(&mut self, piece: &[u8]) -> usize {
+        let (head, left) = match *self {
+            // It comes whole: hyper writes a head in one piece to a socket that takes all of it.
+            Self::Head(body) => match piece.windows(4).position(|end| end == b"\r\n\r\n") {
+                Some(end) => (end + 4, body),
+                None => return piece.len(),
+            },
+            Self::Body(left) => (0, left),
+        };
+        let body = left.min(piece.len() - head);
+        *self = Self::Body(left - body);
+        head + body
+    }
+}
+
 impl Before {
+    /// True until all of the request was written.
+    fn is_to_come(&self) -> bool {
+        self.to_come != ToCome::Body(0)
+    }
+
     /// Takes a piece of the request in place of the pod.
     fn swallow(&mut self, piece: &[u8]) -> usize {
-        // It comes whole: hyper writes a head in one piece to a socket that takes all of it.
-        self.to_come = !piece.ends_with(b"\r\n\r\n");
-        if !self.to_come {
+        let taken = self.to_come.take(piece);
+        if !self.is_to_come() {
             self.reader.take().into_iter().for_each(Waker::wake);
         }
-        piece.len()
+        taken
     }
 
     /// True when there was something to be heard again.
     fn poll_heard(&mut self, cx: &Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<bool> {
-        if self.to_come {
+        if self.is_to_come() {
             self.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }
@@ -74,9 +104,9 @@ impl PodIo {
         Self { tcp, deaf: None, ended: false, watch: (load == Load::Bulk).then(Watch::new), before: None }
     }
 
-    /// One to which a request without a body was sent, and what was heard since.
-    pub(super) fn taken_over(tcp: TcpStream, heard: Bytes) -> Self {
-        let before = Box::new(Before { to_come: true, heard, reader: None });
+    /// One to which a request with a `body` of so many bytes was sent, and what was heard since.
+    pub(super) fn taken_over(tcp: TcpStream, body: usize, heard: Bytes) -> Self {
+        let before = Box::new(Before { to_come: ToCome::Head(body), heard, reader: None });
         Self { before: Some(before), ..Self::new(tcp, Load::Small) }
     }
 
@@ -121,7 +151,7 @@ impl AsyncRead for PodIo {
 impl AsyncWrite for PodIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if let Some(before) = this.before.as_mut().filter(|before| before.to_come) {
+        if let Some(before) = this.before.as_mut().filter(|before| before.is_to_come()) {
             return Poll::Ready(Ok(before.swallow(buf)));
         }
         this.write(buf.len(), |tcp| tcp.poll_write(cx, buf))
@@ -151,5 +181,29 @@ impl AsyncWrite for PodIo {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.deaf.is_some() { Poll::Ready(Ok(())) } else { Pin::new(&mut this.tcp).poll_shutdown(cx) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_was_sent_is_taken_once_however_it_comes() {
+        let head = b"POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\n";
+        let whole = [&head[..], b"hello"].concat();
+        for ends in [vec![whole.len()], vec![head.len(), whole.len()], vec![head.len() + 2, whole.len()]] {
+            let (mut to_come, mut from) = (ToCome::Head(5), 0);
+            for end in ends {
+                assert_ne!(to_come, ToCome::Body(0));
+                assert_eq!(to_come.take(&whole[from..end]), end - from);
+                from = end;
+            }
+            assert_eq!(to_come, ToCome::Body(0));
+        }
+        let mut to_come = ToCome::Head(5);
+        assert_eq!(to_come.take(&[&whole[..], b"GET"].concat()), whole.len(), "the next is another's");
+        let mut to_come = ToCome::Head(0);
+        assert_eq!((to_come.take(head), to_come), (head.len(), ToCome::Body(0)));
     }
 }

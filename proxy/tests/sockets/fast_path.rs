@@ -6,21 +6,14 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use strait_catalog::PolicyRecord;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::client::{Kept, get, post};
-use crate::plain::{LIMIT, accepted, alone, alone_with, asked, fill, head, listen, reset, rest, swallow};
+use crate::plain::{
+    GET, LIMIT, PLAIN, accepted, alone, alone_with, answer, asked, fill, head, hears, kept, listen, raw_head, reset,
+    rest, swallow,
+};
 use crate::site::{Site, until};
-
-const GET: &[u8] = b"GET /one HTTP/1.1\r\nHost: model.ml\r\nX-Case: kept\r\n\r\n";
-const PLAIN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Case: kept\r\n\r\nok";
-
-/// As many bytes as these, which are these.
-async fn hears(client: &mut TcpStream, expected: &str) {
-    let mut got = vec![0; expected.len()];
-    tokio::time::timeout(LIMIT, client.read_exact(&mut got)).await.expect("it comes").unwrap();
-    assert_eq!(String::from_utf8_lossy(&got), expected);
-}
 
 /// Sends a plain request, and reads what its pod gets.
 async fn ask(client: &mut TcpStream, server: &mut TcpStream) {
@@ -28,33 +21,6 @@ async fn ask(client: &mut TcpStream, server: &mut TcpStream) {
     let got = head(server).await;
     assert!(got.starts_with("get /one http/1.1\r\nhost: model.ml\r\n"), "{got}");
     assert!(got.contains("\r\nvia: 1.1 us-west.strait\r\n") && got.contains("\r\nx-forwarded-for: 127.0."), "{got}");
-}
-
-/// Answers plainly, and hears that it came.
-async fn answer(server: &mut TcpStream, client: &mut TcpStream) {
-    server.write_all(PLAIN).await.unwrap();
-    let told = head(client).await;
-    assert!(told.starts_with("http/1.1 200 ok\r\n") && told.contains("\r\nx-strait-served-by: us-west\r\n"), "{told}");
-    hears(client, "ok").await;
-}
-
-/// A client and the pod's end of the connection that its first request was answered over.
-async fn kept(site: &Site, pod: &TcpListener) -> (TcpStream, TcpStream) {
-    let mut client = TcpStream::connect(site.door()).await.unwrap();
-    client.write_all(GET).await.unwrap();
-    let mut server = accepted(pod).await;
-    head(&mut server).await;
-    answer(&mut server, &mut client).await;
-    (client, server)
-}
-
-/// The next request's head as it came.
-async fn raw_head(server: &mut TcpStream) -> String {
-    let mut got = Vec::new();
-    while !got.ends_with(b"\r\n\r\n") {
-        got.push(tokio::time::timeout(LIMIT, server.read_u8()).await.expect("a head").unwrap());
-    }
-    String::from_utf8(got).unwrap()
 }
 
 #[tokio::test]
@@ -74,11 +40,11 @@ async fn a_plain_request_goes_over_a_kept_connection_as_it_came() {
 #[tokio::test]
 async fn who_left_once_is_back_after_one_request() {
     let (site, pod) = alone("http").await;
-    let post = b"POST /one HTTP/1.1\r\nHost: model.ml\r\nX-Case: kept\r\nContent-Length: 0\r\n\r\n";
+    let other = b"OPTIONS /one HTTP/1.1\r\nHost: model.ml\r\nX-Case: kept\r\n\r\n";
     let (mut client, first) = kept(&site, &pod).await;
     let mut servers = vec![first];
     let mut ways = Vec::new();
-    for request in [&post[..], GET, GET, GET] {
+    for request in [&other[..], GET, GET, GET] {
         client.write_all(request).await.unwrap();
         let mut as_it_came = None;
         while as_it_came.is_none() {

@@ -26,6 +26,7 @@ mod queues;
 mod raw;
 mod relay;
 mod rules;
+mod short_bodies;
 mod silent;
 mod site;
 mod streams;

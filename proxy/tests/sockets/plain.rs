@@ -13,6 +13,11 @@ use crate::site::Site;
 /// The longest that anything here may take.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
+/// A plain request.
+pub const GET: &[u8] = b"GET /one HTTP/1.1\r\nHost: model.ml\r\nX-Case: kept\r\n\r\n";
+/// A plain answer.
+pub const PLAIN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Case: kept\r\n\r\nok";
+
 /// Where such a pod listens.
 pub async fn listen(address: SocketAddr) -> TcpListener {
     for _ in 0..500 {
@@ -49,15 +54,12 @@ pub async fn accepted(pod: &TcpListener) -> TcpStream {
     tokio::time::timeout(LIMIT, pod.accept()).await.expect("the pod is connected").unwrap().0
 }
 
-/// The connection with the next request on it, one that was kept or a new one, and the request's head.
-pub async fn asked<'k>(pod: &TcpListener, kept: &'k mut Vec<TcpStream>) -> (&'k mut TcpStream, String) {
-    let speaks = |kept: &Vec<TcpStream>| {
-        let mut one = [0];
-        kept.iter().position(|tcp| matches!(tcp.peek(&mut one).now_or_never(), Some(Ok(1))))
-    };
+/// The connection with the next request on it, one that was kept or a new one, and the request's head as it came.
+pub async fn asked_as_it_came<'k>(pod: &TcpListener, kept: &'k mut Vec<TcpStream>) -> (&'k mut TcpStream, String) {
+    let speaks = |tcp: &TcpStream| matches!(tcp.peek(&mut [0]).now_or_never(), Some(Ok(1)));
     let next = async {
         loop {
-            if let Some(at) = speaks(kept) {
+            if let Some(at) = kept.iter().position(speaks) {
                 return at;
             }
             if let Ok(new) = tokio::time::timeout(Duration::from_millis(10), pod.accept()).await {
@@ -66,8 +68,14 @@ pub async fn asked<'k>(pod: &TcpListener, kept: &'k mut Vec<TcpStream>) -> (&'k 
         }
     };
     let at = tokio::time::timeout(LIMIT, next).await.expect("the pod is asked");
-    let head = head(&mut kept[at]).await;
+    let head = raw_head(&mut kept[at]).await;
     (&mut kept[at], head)
+}
+
+/// The same, with the head in small letters.
+pub async fn asked<'k>(pod: &TcpListener, kept: &'k mut Vec<TcpStream>) -> (&'k mut TcpStream, String) {
+    let (server, head) = asked_as_it_came(pod, kept).await;
+    (server, head.to_ascii_lowercase())
 }
 
 /// A client's connection and the pod's end of it.
@@ -124,11 +132,41 @@ pub async fn swallow(from: &mut TcpStream, mut count: usize) {
     }
 }
 
-/// Reads up to the empty line that ends a head.
+/// Reads up to the empty line that ends a head, in small letters.
 pub async fn head(from: &mut TcpStream) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(tokio::time::timeout(LIMIT, from.read_u8()).await.expect("a head").unwrap());
+    raw_head(from).await.to_ascii_lowercase()
+}
+
+/// The next head as it came.
+pub async fn raw_head(server: &mut TcpStream) -> String {
+    let mut got = Vec::new();
+    while !got.ends_with(b"\r\n\r\n") {
+        got.push(tokio::time::timeout(LIMIT, server.read_u8()).await.expect("a head").unwrap());
     }
-    String::from_utf8(head).unwrap().to_ascii_lowercase()
+    String::from_utf8(got).unwrap()
+}
+
+/// As many bytes as these, which are these.
+pub async fn hears(client: &mut TcpStream, expected: &str) {
+    let mut got = vec![0; expected.len()];
+    tokio::time::timeout(LIMIT, client.read_exact(&mut got)).await.expect("it comes").unwrap();
+    assert_eq!(String::from_utf8_lossy(&got), expected);
+}
+
+/// Answers plainly, and hears that it came.
+pub async fn answer(server: &mut TcpStream, client: &mut TcpStream) {
+    server.write_all(PLAIN).await.unwrap();
+    let told = head(client).await;
+    assert!(told.starts_with("http/1.1 200 ok\r\n") && told.contains("\r\nx-strait-served-by: us-west\r\n"), "{told}");
+    hears(client, "ok").await;
+}
+
+/// A client and the pod's end of the connection that its first request was answered over.
+pub async fn kept(site: &Site, pod: &TcpListener) -> (TcpStream, TcpStream) {
+    let mut client = TcpStream::connect(site.door()).await.unwrap();
+    client.write_all(GET).await.unwrap();
+    let mut server = accepted(pod).await;
+    head(&mut server).await;
+    answer(&mut server, &mut client).await;
+    (client, server)
 }

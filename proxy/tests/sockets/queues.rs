@@ -9,11 +9,14 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::client::{get, once, post};
+use crate::client::{get, once};
 use crate::plain::{LIMIT, accepted, head};
 use crate::site::{Site, until};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: model.ml\r\n\r\n";
+/// It takes no connection that plain requests have left.
+const LONG_WAY: &[u8] =
+    b"POST / HTTP/1.1\r\nHost: model.ml\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 /// Connections that the pod's kernel makes before it accepts any.
 const QUEUE: usize = 2;
@@ -79,7 +82,7 @@ async fn a_pod_that_answers_others_is_not_taken_for_one_that_is_gone() {
         queue.push(TcpStream::connect(site.pod(0)).await.unwrap());
     }
     let mut waits = TcpStream::connect(site.door()).await.unwrap();
-    waits.write_all(b"POST / HTTP/1.1\r\nHost: model.ml\r\nContent-Length: 4\r\n\r\nbody").await.unwrap();
+    waits.write_all(LONG_WAY).await.unwrap();
     let state = || site.proxy().view().services[0].clusters[0].endpoints[0].state;
     // Longer than a connection attempt may take, and less than its request is held.
     let until_then = Instant::now() + Duration::from_millis(2_500);
@@ -113,10 +116,9 @@ async fn a_pod_that_answers_nobody_is_left() {
         queue.push(TcpStream::connect(site.pod(0)).await.unwrap());
     }
     // What was heard of it just before is no proof.
-    let door = site.door();
-    let waits = tokio::spawn(async move { once(door, post("/", "body")).await });
+    let mut waits = TcpStream::connect(site.door()).await.unwrap();
+    waits.write_all(LONG_WAY).await.unwrap();
     until("it is left", || site.proxy().view().services[0].clusters[0].endpoints[0].state != EndpointState::Ready)
         .await;
-    waits.abort();
     site.stop().await;
 }

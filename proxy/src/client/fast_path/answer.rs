@@ -1,5 +1,5 @@
-//! Which answers are plain, and how a client gets them: a final answer of HTTP/1.1 with a short body of known length, over a
-//! connection that stays open.
+//! Which answers are plain, and how a client gets them: a final answer of HTTP/1.1 with a short body of known length or none,
+//! over a connection that stays open.
 //!
 //! Any other, with a long body or chunks, without an end of its own, before the final one, or wrong, is read by hyper.
 
@@ -8,13 +8,15 @@ use std::mem::MaybeUninit;
 use http::StatusCode;
 use httparse::Status;
 
-use super::fields::{Field, MOST_LINES, field, put, stays_open};
+use super::fields::{Field, MOST_LINES, field, put, read_length, stays_open};
 use crate::hygiene::SERVED_BY;
 
 /// Bytes of a body. hyper carries long ones at less than half the cost: its buffers grow with them, and are not copied.
 const MOST_BYTES: u64 = 64 << 10;
-/// Digits of a length.
-const MOST_DIGITS: usize = 15;
+
+/// Never have a body (RFC 9112 §6.3).
+const NO_CONTENT: u16 = 204;
+const NOT_MODIFIED: u16 = 304;
 
 /// What is added to an answer.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +56,7 @@ pub(super) fn translate<'a>(raw: &'a [u8], added: Added<'_>, out: &mut Vec<u8>) 
     for line in &*response.headers {
         match field(line.name) {
             Field::Passes | Field::Host | Field::Type | Field::Via => {}
-            Field::Length if length.is_none() => length = Some(read_length(line.value)?),
+            Field::Length if length.is_none() && code != NO_CONTENT => length = Some(read_length(line.value)?),
             Field::Date => dated = true,
             Field::Load => load = Some(line.value),
             Field::Connection if stays_open(line.value) => continue,
@@ -63,7 +65,8 @@ pub(super) fn translate<'a>(raw: &'a [u8], added: Added<'_>, out: &mut Vec<u8>) 
         }
         put(line.name.as_bytes(), line.value, out);
     }
-    let length = length.filter(|length| *length <= MOST_BYTES)?;
+    // What has no body may say how long it would be (RFC 9110 §8.6).
+    let length = if matches!(code, NO_CONTENT | NOT_MODIFIED) { 0 } else { length.filter(|l| *l <= MOST_BYTES)? };
     if (raw.len() - head) as u64 > length {
         return None;
     }
@@ -76,9 +79,9 @@ pub(super) fn translate<'a>(raw: &'a [u8], added: Added<'_>, out: &mut Vec<u8>) 
     Some(Answer { status, head, length, load })
 }
 
-/// Those that have a body and say nothing beyond themselves: not 1xx, 204, 205 and 304, nor what asks for less (429, 503).
+/// Those that say nothing beyond themselves: not 1xx and 205, nor what asks for less (429, 503).
 fn plain_status(code: u16) -> Option<StatusCode> {
-    let plain = matches!(code, 200..=599) && !matches!(code, 204 | 205 | 304 | 429 | 503);
+    let plain = matches!(code, 200..=599) && !matches!(code, 205 | 429 | 503);
     StatusCode::from_u16(code).ok().filter(|_| plain)
 }
 
@@ -88,11 +91,6 @@ fn begin(status: StatusCode, reason: &str, out: &mut Vec<u8>) {
     for part in ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
-}
-
-fn read_length(value: &[u8]) -> Option<u64> {
-    let digits = (1..=MOST_DIGITS).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
-    digits.then(|| value.iter().fold(0, |all, digit| all * 10 + u64::from(digit - b'0')))
 }
 
 #[cfg(test)]
@@ -128,6 +126,18 @@ mod tests {
     }
 
     #[test]
+    fn what_never_has_a_body_ends_with_its_head() {
+        for (head, status) in [
+            ("HTTP/1.1 204 No Content\r\nDate: then\r\n\r\n", StatusCode::NO_CONTENT),
+            ("HTTP/1.1 304 Not Modified\r\nETag: a\r\nContent-Length: 2\r\n\r\n", StatusCode::NOT_MODIFIED),
+        ] {
+            let (answer, out) = read(head).unwrap();
+            assert_eq!(answer, Answer { status, head: head.len(), length: 0, load: None });
+            assert!(out.starts_with(&head[..head.len() - 2]), "{out}");
+        }
+    }
+
+    #[test]
     fn what_is_not_plain_is_not_passed() {
         let with = |line: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{line}\r\n\r\n");
         let fields = [
@@ -154,7 +164,9 @@ mod tests {
             "HTTP/1.1 103 Early Hints\r\nContent-Length: 2\r\n\r\n",
             "HTTP/1.1 101 Switching Protocols\r\nContent-Length: 2\r\n\r\n",
             "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
-            "HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n",
+            "HTTP/1.1 204 No Content\r\n\r\nab",
+            "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\nab",
             "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 2\r\n\r\n",
             "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n",
             "HTTP/1.1 600 What\r\nContent-Length: 2\r\n\r\n",

@@ -35,6 +35,8 @@ pub(super) struct Asked<'w> {
     /// When others should be asked as well, or its client be told that it takes too long.
     pub(super) overdue: tokio::time::Instant,
     pod: SocketAddr,
+    /// Bytes of the request's body.
+    body: usize,
     chosen: Chosen,
     counted: Option<Counted>,
     _busy: Busy,
@@ -65,11 +67,11 @@ pub(super) enum Way {
 }
 
 impl<'w> Client<'w> {
-    /// Chooses a pod for the request that was read and sends it `head`.
+    /// Chooses a pod for the request that was read and sends it what was made of that: `whole`, with a `body` of so many bytes.
     ///
     /// # Errors
     /// Why it has to go another way.
-    pub(super) fn ask(&self, head: &[u8]) -> Result<Asked<'w>, Cause> {
+    pub(super) fn ask(&self, whole: &[u8], body: usize, repeatable: bool) -> Result<Asked<'w>, Cause> {
         let (worker, now) = (self.worker, Instant::now());
         let now_ms = worker.shared.ms_at(now);
         let counted = worker.budget.request();
@@ -85,8 +87,8 @@ impl<'w> Client<'w> {
             self.visit.hand_over(Takeover { began: now, chosen: choice.keep(&route), begun: None.into() });
             return Err(Cause::Pods);
         };
-        let longest = longest_idle(route.policy.allowance().replays());
-        let kept = worker.bare.take(pod, now, longest).filter(|tcp| send(tcp, head));
+        let longest = longest_idle(repeatable && route.policy.allowance().replays());
+        let kept = worker.bare.take(pod, now, longest).filter(|tcp| send(tcp, whole));
         let asked = Asked {
             way: match kept {
                 Some(tcp) => Way::Sent { tcp, reused: true },
@@ -96,6 +98,7 @@ impl<'w> Client<'w> {
             unanswered: Some(self.door.metrics.begin()),
             overdue: overdue(worker, &route, &choice, now),
             pod,
+            body,
             chosen: choice.keep(&route),
             counted: Some(counted),
             _busy: self.visit.busy(now),
@@ -135,11 +138,11 @@ impl<'w> Client<'w> {
         let most_target = self.worker.shared.limits.target_bytes;
         asked.way = match connected {
             Ok((tcp, reused)) => {
-                let reading = translate(&self.head, most_target, &self.visit.trace, &mut scratch.output);
-                if reading == Reading::Plain && send(&tcp, &scratch.output) {
+                let reading = translate(&self.request, most_target, &self.visit.trace, &mut scratch.output);
+                if matches!(reading, Reading::Plain { .. }) && send(&tcp, &scratch.output) {
                     Way::Sent { tcp, reused }
                 } else {
-                    // It may have a part of the head.
+                    // It may have a part of the request.
                     dial(self.worker, asked.pod)
                 }
             }
@@ -158,8 +161,8 @@ fn dial(worker: &Worker, pod: SocketAddr) -> Way {
 }
 
 /// False when the socket did not take all of it, as one that waits for a request does.
-fn send(tcp: &TcpStream, head: &[u8]) -> bool {
-    tcp.try_write(head).is_ok_and(|written| written == head.len())
+fn send(tcp: &TcpStream, request: &[u8]) -> bool {
+    tcp.try_write(request).is_ok_and(|written| written == request.len())
 }
 
 /// When an attempt at that choice is late by the rules of the [exchange](crate::exchange).
@@ -176,7 +179,7 @@ impl Asked<'_> {
         let begun = match self.way {
             Way::Dialing(dialing, _) => Some(Begun::Dialing(dialing)),
             Way::Failed(error) => Some(Begun::Failed(error)),
-            Way::Sent { tcp, reused } => Some(Begun::Sent { tcp, reused, heard }),
+            Way::Sent { tcp, reused } => Some(Begun::Sent { tcp, reused, body: self.body, heard }),
             Way::Passing { .. } | Way::Said => None,
         };
         let began = self.attempt.began();

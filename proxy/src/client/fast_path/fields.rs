@@ -74,6 +74,15 @@ pub(super) fn stays_open(value: &[u8]) -> bool {
     value.eq_ignore_ascii_case(b"keep-alive")
 }
 
+/// Digits of a length.
+const MOST_DIGITS: usize = 15;
+
+/// A `Content-Length`, if it is one and no list.
+pub(super) fn read_length(value: &[u8]) -> Option<u64> {
+    let digits = (1..=MOST_DIGITS).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+    digits.then(|| value.iter().fold(0, |all, digit| all * 10 + u64::from(digit - b'0')))
+}
+
 /// One line of a head.
 pub(super) fn put(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     for part in [name, b": ", value, b"\r\n"] {

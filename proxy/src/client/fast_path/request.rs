@@ -1,62 +1,96 @@
-//! Which requests are plain, and how a pod gets them: a GET of HTTP/1.1 without a body, that asks for nothing but an answer
-//! and whose head is all there is.
+//! Which requests are plain, and how a pod gets them: a request of HTTP/1.1 with a short body of known length or none, that
+//! asks for nothing but an answer and is all there is.
 //!
 //! Whatever is beyond that, or wrong, is told to be [`Reading::Other`] and read again by hyper: nothing is refused here.
 
+use std::cmp::Ordering;
 use std::mem::MaybeUninit;
 
 use httparse::Status;
 
-use super::fields::{Field, MOST_LINES, field, put, stays_open};
+use super::fields::{Field, MOST_LINES, field, put, read_length, stays_open};
+use super::scratch::HEAD;
 use crate::hygiene::{Trace, is_name_and_port};
+
+/// Bytes of a body: a longer one is passed through as it comes.
+pub(super) const MOST_BODY: usize = 16 * 1024;
 
 /// What was read of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// A whole head of a plain request.
-    Plain,
+    /// A whole plain request; it may be asked twice, or not.
+    Plain {
+        /// Bytes of its body.
+        body: usize,
+        repeatable: bool,
+    },
     /// The beginning of a head.
     Incomplete,
+    /// The head of a plain request, and not all of its body.
+    Awaited,
     /// Anything else.
     Other,
 }
 
-/// Reads a head and writes into `out` what a pod gets of it, if it is plain and its target no longer than that.
+/// Reads a request and writes into `out` what a pod gets of it, if it is plain and its target no longer than that.
 pub(super) fn translate(raw: &[u8], most_target: usize, trace: &Trace, out: &mut Vec<u8>) -> Reading {
     let mut lines = [const { MaybeUninit::uninit() }; MOST_LINES];
     let mut request = httparse::Request::new(&mut []);
-    match request.parse_with_uninit_headers(raw, &mut lines) {
-        Ok(Status::Partial) => return Reading::Incomplete,
-        Ok(Status::Complete(read)) if read == raw.len() => {}
-        Ok(Status::Complete(_)) | Err(_) => return Reading::Other,
-    }
-    let (Some("GET"), Some(target), Some(1)) = (request.method, request.path, request.version) else {
+    let head = match request.parse_with_uninit_headers(raw, &mut lines) {
+        Ok(Status::Partial) if raw.len() < HEAD => return Reading::Incomplete,
+        Ok(Status::Complete(head)) if head <= HEAD => head,
+        Ok(_) | Err(_) => return Reading::Other,
+    };
+    let (Some(method), Some(target), Some(1)) = (request.method, request.path, request.version) else {
         return Reading::Other;
     };
+    let Some((has_body, repeatable)) = plain_method(method) else { return Reading::Other };
     if target.len() > most_target || !is_plain_target(target) {
         return Reading::Other;
     }
     out.clear();
-    for part in [b"GET ", target.as_bytes(), b" HTTP/1.1\r\n"] {
-        out.extend_from_slice(part);
+    for part in [method, " ", target, " HTTP/1.1\r\n"] {
+        out.extend_from_slice(part.as_bytes());
     }
-    let mut hosts = 0;
+    let (mut hosts, mut length) = (0, None);
     for line in &*request.headers {
         match field(line.name) {
             Field::Passes | Field::Date | Field::Load => {}
             Field::Host if is_name_and_port(line.value) => hosts += 1,
             Field::Type if !line.value.starts_with(b"application/grpc") => {}
+            Field::Length if has_body && length.is_none() => match read_length(line.value) {
+                Some(bytes) if bytes <= MOST_BODY as u64 => length = Some(bytes),
+                _ => return Reading::Other,
+            },
             Field::Connection if stays_open(line.value) => continue,
             _ => return Reading::Other,
         }
         put(line.name.as_bytes(), line.value, out);
     }
-    if hosts != 1 {
+    if hosts != 1 || length.is_some() != has_body {
         return Reading::Other;
+    }
+    let body = &raw[head..];
+    match (body.len() as u64).cmp(&length.unwrap_or(0)) {
+        Ordering::Less => return Reading::Awaited,
+        Ordering::Equal => {}
+        // Another request, perhaps.
+        Ordering::Greater => return Reading::Other,
     }
     trace.write(out);
     out.extend_from_slice(b"\r\n");
-    Reading::Plain
+    out.extend_from_slice(body);
+    Reading::Plain { body: body.len(), repeatable }
+}
+
+/// Whether a request of that method has a body, and whether it may be asked twice.
+fn plain_method(method: &str) -> Option<(bool, bool)> {
+    match method {
+        "GET" | "DELETE" => Some((false, true)),
+        "POST" | "PATCH" => Some((true, false)),
+        "PUT" => Some((true, true)),
+        _ => None,
+    }
 }
 
 /// A path, with or without a query, of characters that all servers read as they are (RFC 3986 §3.3, §3.4).
@@ -82,6 +116,8 @@ mod tests {
         (reading, String::from_utf8(out).unwrap())
     }
 
+    const GET: Reading = Reading::Plain { body: 0, repeatable: true };
+
     #[test]
     fn a_plain_head_passes_with_who_sent_it() {
         let raw = "GET /v1/models?limit=5 HTTP/1.1\r\nHost: model.ml:8080\r\nAccept: */*\r\nConnection: Keep-Alive\r\n\
@@ -89,7 +125,46 @@ mod tests {
         let expected = "GET /v1/models?limit=5 HTTP/1.1\r\nHost: model.ml:8080\r\nAccept: */*\r\n\
                         X-Forwarded-For: 1.2.3.4\r\nCookie: a=b\r\nvia: 1.1 us-west.strait\r\n\
                         x-forwarded-for: 10.0.0.9\r\nforwarded: for=10.0.0.9;by=us-west.strait\r\n\r\n";
-        assert_eq!(read(raw), (Reading::Plain, expected.to_owned()));
+        assert_eq!(read(raw), (GET, expected.to_owned()));
+    }
+
+    #[test]
+    fn a_short_body_passes_with_its_head() {
+        let head = |method| format!("{method} /v1 HTTP/1.1\r\nHost: model\r\nContent-Length: 5\r\n\r\n");
+        for (method, repeatable) in [("POST", false), ("PATCH", false), ("PUT", true)] {
+            let raw = head(method) + "hello";
+            for end in head(method).len()..raw.len() {
+                assert_eq!(read(&raw[..end]).0, Reading::Awaited, "{end} bytes");
+            }
+            let (reading, out) = read(&raw);
+            assert_eq!(reading, Reading::Plain { body: 5, repeatable });
+            assert!(
+                out.starts_with(&head(method)[..head(method).len() - 2]) && out.ends_with("\r\n\r\nhello"),
+                "{out}"
+            );
+            assert_eq!(read(&(raw + "P")).0, Reading::Other);
+        }
+        let empty = "POST / HTTP/1.1\r\nHost: model\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(read(empty).0, Reading::Plain { body: 0, repeatable: false });
+        assert_eq!(read("DELETE /a HTTP/1.1\r\nHost: model\r\n\r\n").0, GET);
+        // Nothing is awaited of what is too long, or wrong.
+        for length in ["16385", "99999999999999999999", "-1", "+5", "5, 5", "0x5", "", "5\r\nContent-Length: 5"] {
+            let raw = format!("POST / HTTP/1.1\r\nHost: model\r\nContent-Length: {length}\r\n\r\n");
+            assert_eq!(read(&raw).0, Reading::Other, "{length:?}");
+        }
+        assert_eq!(read(&empty.replace(": 0", ": 16384")).0, Reading::Awaited);
+    }
+
+    #[test]
+    fn a_long_head_goes_another_way() {
+        let long = |bytes: usize| {
+            let start = "POST / HTTP/1.1\r\nHost: model\r\nContent-Length: 2\r\nA: ";
+            format!("{start}{}\r\n\r\n", "a".repeat(bytes - start.len() - 4))
+        };
+        assert_eq!(read(&(long(HEAD) + "{}")).0, Reading::Plain { body: 2, repeatable: false });
+        assert_eq!(read(&(long(HEAD + 1) + "{}")).0, Reading::Other);
+        assert_eq!(read(&long(HEAD + 1)[..HEAD]).0, Reading::Other);
+        assert_eq!(read(&long(HEAD + 1)[..HEAD - 1]).0, Reading::Incomplete);
     }
 
     #[test]
@@ -98,7 +173,7 @@ mod tests {
         for end in 0..raw.len() {
             assert_eq!(read(&raw[..end]).0, Reading::Incomplete, "{end} bytes");
         }
-        assert_eq!(read(raw).0, Reading::Plain);
+        assert_eq!(read(raw).0, GET);
     }
 
     #[test]
@@ -128,6 +203,8 @@ mod tests {
         let heads = [
             "HEAD / HTTP/1.1\r\nHost: model\r\n\r\n",
             "POST / HTTP/1.1\r\nHost: model\r\n\r\n",
+            "DELETE / HTTP/1.1\r\nHost: model\r\nContent-Length: 0\r\n\r\n",
+            "QUERY / HTTP/1.1\r\nHost: model\r\nContent-Length: 0\r\n\r\n",
             "GET / HTTP/1.0\r\nHost: model\r\n\r\n",
             "GET http://model/ HTTP/1.1\r\nHost: model\r\n\r\n",
             "GET * HTTP/1.1\r\nHost: model\r\n\r\n",

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderValue;
 
-/// Bytes of a client's head that are read at once; a longer one is read by hyper.
+/// Bytes of a client's head; a longer one is read by hyper.
 pub(super) const HEAD: usize = 8 * 1024;
 /// Bytes of an answer that are read at once.
 const INPUT: usize = 64 * 1024;
