@@ -106,7 +106,10 @@ async fn to_pod(
     loop {
         let PodConnection { mut sender, reused, made } = match connection {
             Ok(connection) => connection,
-            Err(failure) => return Err(begun.failed(failure)),
+            Err(failure) => {
+                *touched |= !failure.untouched();
+                return Err(begun.failed(failure));
+            }
         };
         if made {
             begun.flight().connected(worker.shared.now_ms());
@@ -125,6 +128,7 @@ async fn to_pod(
             }
             Err(error) => error,
         };
+        // A request that the fast path has sent is always among them: its connection is silent until hyper has written it.
         let sent = error.take_message().map(|message| request.take_back(message.into_body())).is_none();
         *touched |= sent;
         if !reused || (sent && !replayable) {

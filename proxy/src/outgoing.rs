@@ -58,7 +58,7 @@ impl Bounds {
         Self { keep: limits.replay_bytes, come: false, deadline, patience }
     }
 
-    /// For a request that has come whole with its body, or not.
+    /// For a request that has come whole, or not: then its body is kept, however long, and costs no time.
     pub(crate) const fn come(self, come: bool) -> Self {
         Self { come, ..self }
     }
@@ -118,10 +118,14 @@ impl Outgoing {
             let inflow = Inflow::new(body, patience, last);
             movement = Some(inflow.movement());
             let reading = payload(&head.method, inflow, &notes, bounds);
-            let read = tokio::time::timeout_at(bounds.deadline.at(), reading).await.map_err(|_| Kind::Timeout)?;
+            let read = match bounds.come {
+                true => reading.await,
+                false => tokio::time::timeout_at(bounds.deadline.at(), reading).await.map_err(|_| Kind::Timeout)?,
+            };
             read.map_err(Failure::kind)?
         };
-        let waited = matches!(payload, Payload::Kept(_));
+        let kept = matches!(payload, Payload::Kept(_));
+        let waited = kept && !bounds.come;
         Ok(Self {
             method: head.method,
             uri: head.uri,
@@ -129,7 +133,7 @@ impl Outgoing {
             version: head.version,
             notes,
             payload: RefCell::new(payload),
-            movement: movement.filter(|_| !waited),
+            movement: movement.filter(|_| !kept),
             deadline: if waited { bounds.deadline.complete_at(Instant::now()) } else { bounds.deadline },
             repeated: Cell::new(false),
             allowance: Cell::default(),

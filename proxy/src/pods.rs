@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
 
 mod bare;
 mod h2c;
@@ -114,14 +115,17 @@ impl Pods {
     /// The connection that a request of the fast path was begun on.
     ///
     /// # Errors
-    /// As [`Self::connection`].
+    /// As [`Self::connection`], and [`Failure::Broken`] when the pod takes no more of a request that it has a part of.
     pub(crate) async fn take_over(&self, begun: Begun) -> Result<PodConnection, Failure> {
         let (io, reused, made) = match begun {
             Begun::Dialing(dialing) => {
                 (PodIo::new(dialing.await.map_err(|error| failure(&error))?, Load::Small), false, true)
             }
             Begun::Failed(error) => return Err(failure(&error)),
-            Begun::Sent { tcp, reused, body, heard } => (PodIo::taken_over(tcp, body, heard), reused, false),
+            Begun::Sent { mut tcp, reused, unsent, body, heard } => {
+                tcp.write_all(&unsent).await.map_err(|_| Failure::Broken)?;
+                (PodIo::taken_over(tcp, body, heard), reused, false)
+            }
         };
         let sender = drive(io, Load::Small).await?;
         Ok(PodConnection { sender, reused, made })

@@ -22,13 +22,15 @@ pub(crate) enum Begun {
     Dialing(Dialing),
     /// Its pod could not be connected.
     Failed(io::Error),
-    /// Its pod was sent the request, and nothing else since.
+    /// Its pod was sent the request, or a part of it, and nothing else since.
     Sent {
         /// The pod's connection.
         tcp: TcpStream,
         /// It has carried a request before.
         reused: bool,
-        /// Bytes of the request's body, which were sent as well.
+        /// What of the request its socket did not take yet.
+        unsent: Bytes,
+        /// Bytes of the request's body, which is a part of what is sent.
         body: usize,
         /// What the pod has said since.
         heard: Bytes,

@@ -51,9 +51,9 @@ fn a_closed_loop_hides_that_stall() {
 #[test]
 fn every_speech_gets_whole_bodies_of_every_size() {
     let at = pod(None);
-    for speech in [Speech::H1, Speech::H2, Speech::Grpc] {
+    for speech in [Speech::H1, Speech::Post, Speech::H2, Speech::Grpc] {
         for body in [0, 128, 10_240, 1 << 20] {
-            let streams = if speech == Speech::H1 { 1 } else { 8 };
+            let streams = if speech.one_at_a_time() { 1 } else { 8 };
             let mut client = client(at, load(speech, body, 4, streams));
             let outcome = client.run(Pace::Closed, Duration::from_millis(100)).unwrap();
             assert!(outcome.good >= 4, "{speech:?}, {body} bytes: {}", outcome.good);

@@ -7,6 +7,8 @@ use clap::ValueEnum;
 pub enum Protocol {
     /// HTTP/1.1, kept alive, client to proxy to pod
     H1,
+    /// The same with a kilobyte in each request
+    Post,
     /// HTTP/2 without TLS from the client, HTTP/1.1 to the pod
     H2c,
     /// Unary gRPC: HTTP/2 without TLS on both sides, trailers
@@ -20,6 +22,7 @@ impl Protocol {
     pub fn speech(self) -> Speech {
         match self {
             Self::H1 | Self::Mtls => Speech::H1,
+            Self::Post => Speech::Post,
             Self::H2c => Speech::H2,
             Self::Grpc => Speech::Grpc,
         }
@@ -29,6 +32,7 @@ impl Protocol {
     pub fn title(self) -> &'static str {
         match self {
             Self::H1 => "HTTP/1.1",
+            Self::Post => "HTTP/1.1, POST of 1 KiB",
             Self::H2c => "h2c in, HTTP/1.1 to the pod",
             Self::Grpc => "gRPC",
             Self::Mtls => "two hops, mTLS between them",
@@ -41,10 +45,24 @@ impl Protocol {
 pub enum Speech {
     /// HTTP/1.1.
     H1,
+    /// The same with a kilobyte in each request.
+    Post,
     /// HTTP/2 with prior knowledge.
     H2,
     /// The same, one message each way and a status in the trailers.
     Grpc,
+}
+
+impl Speech {
+    /// Bytes of a request's body, of HTTP/1.1.
+    pub fn upload(self) -> usize {
+        if self == Self::Post { 1024 } else { 0 }
+    }
+
+    /// True for HTTP/1.1, which has one request at a time on a connection.
+    pub fn one_at_a_time(self) -> bool {
+        matches!(self, Self::H1 | Self::Post)
+    }
 }
 
 /// A load.

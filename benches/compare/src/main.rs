@@ -58,7 +58,7 @@ struct Run {
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
     /// What is spoken
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "h1,h2c,grpc,mtls")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "h1,post,h2c,grpc,mtls")]
     protocols: Vec<Protocol>,
     /// Connections of the client
     #[arg(long, value_delimiter = ',', default_value = "1,32,256")]

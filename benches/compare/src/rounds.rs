@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::client::{Client, Pace};
-use crate::load::{Load, Protocol, Speech};
+use crate::load::{Load, Protocol};
 use crate::peers::{self, Peer};
 use crate::process::{Process, free};
 use crate::{Run, family, idle, latency, machine, profile};
@@ -114,7 +114,7 @@ impl Findings {
 /// The loads of a protocol.
 fn loads(run: &Run, protocol: Protocol) -> Vec<Load> {
     let speech = protocol.speech();
-    let streams = if speech == Speech::H1 { 1 } else { run.streams };
+    let streams = if speech.one_at_a_time() { 1 } else { run.streams };
     let middle = run.connections.iter().copied().min_by_key(|c| c.abs_diff(32));
     let mut loads = Vec::new();
     for (number, &body) in run.bodies.iter().enumerate() {

@@ -23,7 +23,7 @@ impl Wire {
     /// A fresh connection to an address; what opens it is added to `out`.
     pub fn open(load: Load, at: SocketAddr, out: &mut Vec<u8>) -> Self {
         match load.speech {
-            Speech::H1 => Self::H1(h1::Wire::new(at, load.body)),
+            Speech::H1 | Speech::Post => Self::H1(h1::Wire::new(at, load.body, load.speech.upload())),
             Speech::H2 | Speech::Grpc => Self::H2(Box::new(h2::Wire::open(load, at, out))),
         }
     }

@@ -46,7 +46,7 @@ use crate::worker::Worker;
 /// Answers the plain requests of a connection that is idle, or was just opened, until another comes, or the connection ends.
 pub(super) fn drive<'w>(worker: &'w Rc<Worker>, door: &'w Rc<Door>, visit: &'w Rc<Visit>, io: ClientIo) -> Drive<'w> {
     let (request, unsent, alarm) = (Vec::new(), Vec::new(), Alarm::default());
-    let client = Client { worker, door, visit, io, request, has_head: false, awaited: None, unsent, alarm };
+    let client = Client { worker, door, visit, io, request, owed: false, awaited: None, unsent, alarm };
     Drive(Some(Lane { client, stage: Stage::Idle(None) }))
 }
 
@@ -125,8 +125,8 @@ struct Client<'w> {
     io: ClientIo,
     /// The request under way, as it came.
     request: Vec<u8>,
-    /// Its head is all there.
-    has_head: bool,
+    /// Somebody has to answer it: its head has come, or as much of it that hyper has to see it.
+    owed: bool,
     /// Since when the rest of its body is waited for.
     awaited: Option<Instant>,
     /// What of its answer the client has not taken yet.
@@ -184,7 +184,7 @@ impl Client<'_> {
 
     /// The connection, with the request that was read put back.
     fn into_io(self) -> ClientIo {
-        if self.has_head {
+        if self.owed {
             self.visit.reads_again();
         }
         self.io.with_ahead(Bytes::from(self.request))

@@ -68,6 +68,10 @@ pub(crate) struct Visit {
     manner: Manner,
     door: Rc<Door>,
     active: Rc<Cell<u32>>,
+    /// Requests of which not all has come, answered or not.
+    coming: Rc<Cell<u32>>,
+    /// Of the last request.
+    number: Cell<u32>,
     order: Cell<Order>,
     leaving_since: Cell<Option<Instant>>,
     /// When it has lasted for long enough.
@@ -106,6 +110,8 @@ impl Visit {
             manner,
             door: door.clone(),
             active: Rc::default(),
+            coming: Rc::default(),
+            number: Cell::new(0),
             order: Cell::new(Order::Stay),
             leaving_since: Cell::default(),
             bell: Bell::default(),
@@ -123,6 +129,7 @@ impl Visit {
     /// Marks the connection busy until the guard is dropped.
     pub(crate) fn busy(self: &Rc<Self>, now: Instant) -> Busy {
         self.clock.request_came(now);
+        self.number.set(self.number.get().wrapping_add(1));
         self.returns.set(false);
         self.owes.set(false);
         // One that came with the request before may have a body, and is not taken apart in the middle of that.
@@ -234,7 +241,7 @@ impl Visit {
 
     /// True when nothing is under way on it, in or out.
     fn is_idle(&self) -> bool {
-        self.active.get() == 0 && self.clock.is_idle()
+        self.active.get() == 0 && self.coming.get() == 0 && self.clock.is_idle()
     }
 
     /// The connection itself, should this request's answer be to leave HTTP.
@@ -279,22 +286,25 @@ impl Drop for Busy {
     }
 }
 
-/// Tells a visit that its request has come whole.
+/// Tells a visit that its request has come whole. Until it is dropped, more of that is to come.
 pub(crate) struct LastOfRequest {
     visit: Rc<Visit>,
+    number: u32,
     old: bool,
+    _coming: Counted,
 }
 
 impl fmt::Debug for LastOfRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LastOfRequest").field("old", &self.old).finish_non_exhaustive()
+        f.debug_struct("LastOfRequest").field("number", &self.number).finish_non_exhaustive()
     }
 }
 
 impl LastOfRequest {
     /// For the request under way on that visit, in this version; `None` when it has `no_body` and so has come.
     pub(crate) fn of(visit: &Rc<Visit>, version: Version, no_body: bool) -> Option<Self> {
-        let last = Self { visit: visit.clone(), old: version < Version::HTTP_11 };
+        let (number, old) = (visit.number.get(), version < Version::HTTP_11);
+        let last = Self { visit: visit.clone(), number, old, _coming: Counted::one(&visit.coming) };
         if no_body {
             last.came();
             return None;
@@ -302,14 +312,23 @@ impl LastOfRequest {
         Some(last)
     }
 
+    /// False when another came since, as it may once this one was answered: the rest of it concerns its pod only.
+    fn is_of_last(&self) -> bool {
+        self.number == self.visit.number.get()
+    }
+
     /// More of it was asked for; `starved`: and has not come.
     pub(crate) fn asked_for(&self, starved: bool) {
-        self.visit.clock.body_asked(starved);
+        if self.is_of_last() {
+            self.visit.clock.body_asked(starved);
+        }
     }
 
     /// The last of it has come.
     pub(crate) fn came(&self) {
-        self.visit.goes_the_long_way();
-        self.visit.clock.request_whole(self.old);
+        if self.is_of_last() {
+            self.visit.goes_the_long_way();
+            self.visit.clock.request_whole(self.old);
+        }
     }
 }

@@ -25,8 +25,9 @@ mod psql;
 mod queues;
 mod raw;
 mod relay;
+mod request_bodies;
 mod rules;
-mod short_bodies;
+
 mod silent;
 mod site;
 mod streams;

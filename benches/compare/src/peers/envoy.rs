@@ -22,7 +22,9 @@ pub fn cook(order: &Order<'_>) -> Result<Meal> {
     // It begins with the path of its program.
     let version = said.split_once("version: ").map_or(said.as_str(), |(_, rest)| rest).to_owned();
     let recipes = match order.protocol {
-        Protocol::H1 | Protocol::H2c => vec![one(order, &program, "one", order.at, "", order.pod, "")?],
+        Protocol::H1 | Protocol::Post | Protocol::H2c => {
+            vec![one(order, &program, "one", order.at, "", order.pod, "")?]
+        }
         Protocol::Grpc => vec![one(order, &program, "one", order.at, "", order.pod, H2)?],
         Protocol::Mtls => {
             let file = |name: &str| format!("{{filename: \"{}\"}}", order.certificates.join(name).display());

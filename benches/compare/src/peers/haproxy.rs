@@ -12,7 +12,7 @@ use crate::load::Protocol;
 pub fn cook(order: &Order<'_>) -> Result<Meal> {
     let version = said("haproxy", &["-v"])?;
     let recipes = match order.protocol {
-        Protocol::H1 | Protocol::H2c => vec![one(order, "one", order.at, "", order.pod, "")?],
+        Protocol::H1 | Protocol::Post | Protocol::H2c => vec![one(order, "one", order.at, "", order.pod, "")?],
         Protocol::Grpc => vec![one(order, "one", order.at, "", order.pod, " proto h2")?],
         Protocol::Mtls => {
             let (both, ca) = (order.certificates.join(BOTH), order.certificates.join(AUTHORITY));

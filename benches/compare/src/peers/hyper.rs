@@ -10,7 +10,7 @@ pub const LOCK: &str = include_str!("../../Cargo.lock");
 
 pub fn cook(order: &Order<'_>) -> Result<Meal> {
     let sides = match order.protocol {
-        Protocol::H1 => "h1",
+        Protocol::H1 | Protocol::Post => "h1",
         Protocol::H2c => "h2-to-h1",
         Protocol::Grpc => "h2",
         Protocol::Mtls => bail!("it has one hop and no TLS"),

@@ -17,7 +17,9 @@ pub fn cook(order: &Order<'_>) -> Result<Meal> {
     let tls = |file: &str| order.certificates.join(file).display().to_string();
     let (ca, certificate, key) = (tls(AUTHORITY), tls(CERTIFICATE), tls(KEY));
     Ok(match order.protocol {
-        Protocol::H1 => Meal { version, recipes: vec![one(order, "one", order.at, "", order.pod, PASS)?] },
+        Protocol::H1 | Protocol::Post => {
+            Meal { version, recipes: vec![one(order, "one", order.at, "", order.pod, PASS)?] }
+        }
         Protocol::H2c => Meal { version, recipes: vec![one(order, "one", order.at, " http2", order.pod, PASS)?] },
         Protocol::Grpc => {
             let pass = "grpc_pass grpc://up;";

@@ -12,7 +12,7 @@ pub const LOCK: &str = include_str!("../../pingora/Cargo.lock");
 
 pub fn cook(order: &Order<'_>) -> Result<Meal> {
     let version = match order.protocol {
-        Protocol::H1 | Protocol::H2c => "h1",
+        Protocol::H1 | Protocol::Post | Protocol::H2c => "h1",
         Protocol::Grpc => "h2",
         Protocol::Mtls => bail!("it is built without TLS, since its crates bring other providers"),
     };

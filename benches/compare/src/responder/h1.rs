@@ -21,6 +21,10 @@ impl Talk {
     pub fn take(&mut self, bytes: &[u8], pod: &mut Pod) -> bool {
         self.input.extend_from_slice(bytes);
         while let Some(end) = self.input.windows(4).position(|w| w == b"\r\n\r\n") {
+            let whole = end + 4 + upload(&self.input[..end]);
+            if self.input.len() < whole {
+                break;
+            }
             let line = self.input[..end].split(|b| *b == b'\r').next().unwrap_or_default();
             let path = line.split(|b| *b == b' ').nth(1).unwrap_or_default();
             let answer = match path {
@@ -32,7 +36,7 @@ impl Talk {
                 }
             };
             self.answers.push_back((answer, 0));
-            self.input.drain(..end + 4);
+            self.input.drain(..whole);
         }
         true
     }
@@ -50,6 +54,19 @@ impl Talk {
         }
         Some(false)
     }
+}
+
+/// Bytes of the request's body.
+fn upload(head: &[u8]) -> usize {
+    if head.starts_with(b"GET ") {
+        return 0;
+    }
+    let head = String::from_utf8_lossy(head);
+    let length = head.split("\r\n").find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+    });
+    length.unwrap_or(0)
 }
 
 fn answer(body: &[u8]) -> Arc<[u8]> {

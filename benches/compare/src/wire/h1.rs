@@ -17,9 +17,16 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Asks for so many bytes again and again.
-    pub fn new(at: SocketAddr, body: usize) -> Self {
-        let request = format!("GET /{body} HTTP/1.1\r\nhost: {at}\r\n\r\n").into_bytes();
+    /// Asks for so many bytes again and again, with so many in each request.
+    pub fn new(at: SocketAddr, body: usize, upload: usize) -> Self {
+        let request = match upload {
+            0 => format!("GET /{body} HTTP/1.1\r\nhost: {at}\r\n\r\n"),
+            _ => {
+                let head = format!("POST /{body} HTTP/1.1\r\nhost: {at}\r\ncontent-length: {upload}\r\n\r\n");
+                head + &"x".repeat(upload)
+            }
+        };
+        let request = request.into_bytes();
         Self { request, body, due: None, head: Vec::new(), left: None }
     }
 
@@ -83,7 +90,7 @@ mod tests {
     use super::*;
 
     fn answers(pieces: &[&[u8]]) -> Result<usize, String> {
-        let mut wire = Wire::new("127.0.0.1:1".parse().unwrap(), 3);
+        let mut wire = Wire::new("127.0.0.1:1".parse().unwrap(), 3, 0);
         wire.ask(Instant::now(), &mut Vec::new());
         let mut answered = Vec::new();
         pieces.iter().try_for_each(|p| wire.take(p, &mut answered))?;

@@ -54,6 +54,8 @@ pub(super) enum Way {
         /// It has carried one before.
         reused: bool,
     },
+    /// Its pod took a part of it.
+    Partly { tcp: TcpStream, reused: bool, unsent: Bytes },
     /// The head of the answer was passed on.
     Passing {
         tcp: TcpStream,
@@ -88,12 +90,9 @@ impl<'w> Client<'w> {
             return Err(Cause::Pods);
         };
         let longest = longest_idle(repeatable && route.policy.allowance().replays());
-        let kept = worker.bare.take(pod, now, longest).filter(|tcp| send(tcp, whole));
+        let sent = worker.bare.take(pod, now, longest).and_then(|tcp| send(tcp, true, whole));
         let asked = Asked {
-            way: match kept {
-                Some(tcp) => Way::Sent { tcp, reused: true },
-                None => dial(worker, pod),
-            },
+            way: sent.unwrap_or_else(|| dial(worker, pod)),
             attempt: Try::begin(worker, &choice, now),
             unanswered: Some(self.door.metrics.begin()),
             overdue: overdue(worker, &route, &choice, now),
@@ -139,12 +138,9 @@ impl<'w> Client<'w> {
         asked.way = match connected {
             Ok((tcp, reused)) => {
                 let reading = translate(&self.request, most_target, &self.visit.trace, &mut scratch.output);
-                if matches!(reading, Reading::Plain { .. }) && send(&tcp, &scratch.output) {
-                    Way::Sent { tcp, reused }
-                } else {
-                    // It may have a part of the request.
-                    dial(self.worker, asked.pod)
-                }
+                let plain = matches!(reading, Reading::Plain { .. });
+                let sent = plain.then(|| send(tcp, reused, &scratch.output)).flatten();
+                sent.unwrap_or_else(|| dial(self.worker, asked.pod))
             }
             Err(error) => Way::Failed(error),
         };
@@ -160,9 +156,13 @@ fn dial(worker: &Worker, pod: SocketAddr) -> Way {
     Way::Dialing(worker.pods.dial_bare(pod), worker.bare.wait(pod))
 }
 
-/// False when the socket did not take all of it, as one that waits for a request does.
-fn send(tcp: &TcpStream, request: &[u8]) -> bool {
-    tcp.try_write(request).is_ok_and(|written| written == request.len())
+/// Sends a request; `None` when the socket takes nothing. One that waits for a request takes all of it, unless memory is short.
+fn send(tcp: TcpStream, reused: bool, request: &[u8]) -> Option<Way> {
+    let written = tcp.try_write(request).ok().filter(|written| *written > 0)?;
+    Some(match &request[written..] {
+        [] => Way::Sent { tcp, reused },
+        unsent => Way::Partly { tcp, reused, unsent: Bytes::copy_from_slice(unsent) },
+    })
 }
 
 /// When an attempt at that choice is late by the rules of the [exchange](crate::exchange).
@@ -179,7 +179,10 @@ impl Asked<'_> {
         let begun = match self.way {
             Way::Dialing(dialing, _) => Some(Begun::Dialing(dialing)),
             Way::Failed(error) => Some(Begun::Failed(error)),
-            Way::Sent { tcp, reused } => Some(Begun::Sent { tcp, reused, body: self.body, heard }),
+            Way::Sent { tcp, reused } => {
+                Some(Begun::Sent { tcp, reused, unsent: Bytes::new(), body: self.body, heard })
+            }
+            Way::Partly { tcp, reused, unsent } => Some(Begun::Sent { tcp, reused, unsent, body: self.body, heard }),
             Way::Passing { .. } | Way::Said => None,
         };
         let began = self.attempt.began();

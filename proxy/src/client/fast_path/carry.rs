@@ -22,7 +22,9 @@ impl<'w> Client<'w> {
                     Poll::Ready(sent) => sent?,
                     Poll::Pending => return self.poll_interruption(asked, cx),
                 },
-                Way::Failed(_) => return Poll::Ready(Err(Ended::Other(Cause::Moment, Bytes::new()))),
+                Way::Failed(_) | Way::Partly { .. } => {
+                    return Poll::Ready(Err(Ended::Other(Cause::Moment, Bytes::new())));
+                }
                 Way::Sent { .. } => ready!(self.poll_head_of_answer(asked, cx))?,
                 Way::Passing { left: 0, .. } => asked.let_go(self.worker),
                 Way::Passing { .. } => ready!(self.poll_body(asked, cx))?,

@@ -32,7 +32,7 @@ impl<'w> Client<'w> {
             WhileIdle::Park if self.awaited.is_none() => self.park(parking),
             WhileIdle::Park | WhileIdle::Wait => {}
         }
-        if !self.door.is_fast() && self.awaited.is_none() {
+        if !self.door.is_fast() {
             let stirred = ready!(self.io.poll_stirred(cx));
             self.visit.stirred();
             return Poll::Ready(Err(stirred.map_or(Ended::Gone, |_| Ended::Other(Cause::Moment, Bytes::new()))));
@@ -49,7 +49,7 @@ impl<'w> Client<'w> {
         let Some(reading) = reading else { return Poll::Ready(Err(Ended::Gone)) };
         self.request.clear();
         self.request.extend_from_slice(read.filled());
-        self.has_head = reading != Reading::Incomplete;
+        self.owed = reading != Reading::Incomplete;
         let may_try = || self.visit.detour.may_try() && self.door.detour.may_try();
         let asked = match reading {
             Reading::Plain { body, repeatable } if self.awaited.is_some() || may_try() => {

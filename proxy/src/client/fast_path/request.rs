@@ -44,7 +44,7 @@ pub(super) fn translate(raw: &[u8], most_target: usize, trace: &Trace, out: &mut
     let (Some(method), Some(target), Some(1)) = (request.method, request.path, request.version) else {
         return Reading::Other;
     };
-    let Some((has_body, repeatable)) = plain_method(method) else { return Reading::Other };
+    let Some(Means { has_body, repeatable }) = plain_method(method) else { return Reading::Other };
     if target.len() > most_target || !is_plain_target(target) {
         return Reading::Other;
     }
@@ -83,12 +83,19 @@ pub(super) fn translate(raw: &[u8], most_target: usize, trace: &Trace, out: &mut
     Reading::Plain { body: body.len(), repeatable }
 }
 
-/// Whether a request of that method has a body, and whether it may be asked twice.
-fn plain_method(method: &str) -> Option<(bool, bool)> {
+/// What a method means for its request.
+struct Means {
+    /// It has one, of known length.
+    has_body: bool,
+    /// It may be asked twice (RFC 9110 §9.2.2).
+    repeatable: bool,
+}
+
+fn plain_method(method: &str) -> Option<Means> {
     match method {
-        "GET" | "DELETE" => Some((false, true)),
-        "POST" | "PATCH" => Some((true, false)),
-        "PUT" => Some((true, true)),
+        "GET" | "DELETE" => Some(Means { has_body: false, repeatable: true }),
+        "POST" | "PATCH" => Some(Means { has_body: true, repeatable: false }),
+        "PUT" => Some(Means { has_body: true, repeatable: true }),
         _ => None,
     }
 }

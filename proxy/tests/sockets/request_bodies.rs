@@ -1,4 +1,5 @@
-//! Requests with a short body: whole, they take the fast path, and whatever becomes of them there, their pod gets them once.
+//! Requests with a body. Whole with a short one, they take the fast path, and whatever becomes of them there, their pod gets
+//! them once.
 
 use std::time::Duration;
 
@@ -215,6 +216,82 @@ async fn a_body_of_unknown_length_is_an_exception() {
         assert!(got.contains("\r\nX-Case: kept\r\n"), "{got}");
         hears(server, "hello").await;
         answer(server, &mut client).await;
+    }
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn its_time_runs_from_when_it_was_sent() {
+    let (site, pod) = alone("http").await;
+    let (mut client, mut server) = kept(&site, &pod).await;
+    client.write_all(&request("POST", "hello")).await.unwrap();
+    head(&mut server).await;
+    hears(&mut server, "hello").await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    // By its head it is known to go the long way.
+    server.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").await.unwrap();
+    assert!(head(&mut client).await.starts_with("http/1.1 200 "));
+    let latency = site.proxy().view().services[0].clusters[0].endpoints[0].latency_ms;
+    assert!(latency > 350.0, "{latency} ms");
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_has_begun_is_answered_in_a_drain() {
+    let (site, pod) = alone("http").await;
+    let (mut client, server) = kept(&site, &pod).await;
+    let whole = request("POST", "hello");
+    client.write_all(&whole[..whole.len() - 2]).await.unwrap();
+    let answered = async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        client.write_all(&whole[whole.len() - 2..]).await.unwrap();
+        let mut servers = vec![server];
+        let (server, _) = asked(&pod, &mut servers).await;
+        hears(server, "hello").await;
+        server.write_all(PLAIN).await.unwrap();
+        String::from_utf8(rest(&mut client).await.unwrap()).unwrap()
+    };
+    let ((), told) = tokio::join!(site.stop(), answered);
+    assert!(told.starts_with("HTTP/1.1 200 OK\r\n") && told.contains("connection: close\r\n"), "{told}");
+}
+
+#[tokio::test]
+async fn an_answer_without_a_body_is_followed_by_another() {
+    let (site, pod) = alone("http").await;
+    let (mut client, mut server) = kept(&site, &pod).await;
+    for said in ["304 Not Modified\r\nContent-Length: 7", "204 No Content", "304 Not Modified"] {
+        client.write_all(&request("PUT", "hello")).await.unwrap();
+        let got = raw_head(&mut server).await;
+        assert!(got.contains("\r\nX-Case: kept\r\n"), "{got}");
+        hears(&mut server, "hello").await;
+        server.write_all(format!("HTTP/1.1 {said}\r\n\r\n").as_bytes()).await.unwrap();
+        let told = head(&mut client).await;
+        assert!(told.starts_with(&format!("http/1.1 {}\r\n", said.to_ascii_lowercase())), "{told}");
+    }
+    site.stop().await;
+}
+
+/// A pod may answer before it has read all; what then comes of the body is never taken for a request, however late.
+#[tokio::test]
+async fn what_comes_behind_an_early_answer_is_still_the_body() {
+    let (site, pod) = alone("http").await;
+    let hidden = b"GET /hidden HTTP/1.1\r\nHost: model.ml\r\n\r\n";
+    for wait in [100, 2_500] {
+        let (mut client, server) = kept(&site, &pod).await;
+        let mut servers = vec![server];
+        client.write_all(b"POST /one HTTP/1.1\r\nHost: model.ml\r\nContent-Length: 200000\r\n\r\n").await.unwrap();
+        let (server, _) = asked(&pod, &mut servers).await;
+        answer(server, &mut client).await;
+        // Long enough for an idle connection to give up its buffers.
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        let _ = client.write_all(hidden).await;
+        let mut after = Vec::new();
+        let _ = tokio::time::timeout(Duration::from_millis(500), client.read_to_end(&mut after)).await;
+        assert!(after.is_empty(), "{}", String::from_utf8_lossy(&after));
+        if let Ok(other) = tokio::time::timeout(Duration::from_millis(200), pod.accept()).await {
+            let got = head(&mut other.unwrap().0).await;
+            assert!(!got.starts_with("get /hidden "), "{got}");
+        }
     }
     site.stop().await;
 }
