@@ -128,7 +128,8 @@ async fn to_pod(
             }
             Err(error) => error,
         };
-        // A request that the fast path has sent is always among them: its connection is silent until hyper has written it.
+        // hyper gives back what it has not written. What the fast path has sent is never given back: until hyper has written it as
+        // well, its connection neither says anything nor ends.
         let sent = error.take_message().map(|message| request.take_back(message.into_body())).is_none();
         *touched |= sent;
         if !reused || (sent && !replayable) {

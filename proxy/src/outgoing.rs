@@ -58,7 +58,7 @@ impl Bounds {
         Self { keep: limits.replay_bytes, come: false, deadline, patience }
     }
 
-    /// For a request that has come whole, or not: then its body is kept, however long, and costs no time.
+    /// The same for a request that has `come` whole, or has not. The body of one that has is kept, however long it is.
     pub(crate) const fn come(self, come: bool) -> Self {
         Self { come, ..self }
     }

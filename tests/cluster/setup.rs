@@ -186,6 +186,11 @@ pub fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list["items"].as_array().into_iter().flatten()
 }
 
+/// The endpoints of a list of slices.
+pub fn endpoints(slices: &Value) -> impl Iterator<Item = &Value> {
+    items(slices).flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten())
+}
+
 pub fn scale(world: &World, cluster: &str, replicas: usize) -> Result<()> {
     let wanted = format!("--replicas={replicas}");
     world.rig.kubectl(cluster, &["-n", NAMESPACE, "scale", "deployment", SERVICE, &wanted]).map(drop)

@@ -4,8 +4,8 @@
 //! it would close idle connections under clients that are just about to use them. Here the clock of the head starts
 //! with its first byte.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::hints::Hints;
@@ -55,6 +55,8 @@ pub(crate) struct HeadClock {
     unsent: AtomicBool,
     /// A [`Stage`], of the last request.
     stage: AtomicU8,
+    /// Requests of which not all has come, answered or not.
+    coming: AtomicU32,
     /// The client has ended its direction, and the reader of the connection does not know.
     half_closed: AtomicBool,
     /// What a pod said before its answer: from the service to the stream, as the clock.
@@ -69,6 +71,7 @@ impl HeadClock {
             state: AtomicU64::new(Waiting::Idle as u64),
             unsent: AtomicBool::new(false),
             stage: AtomicU8::new(Stage::Upload as u8),
+            coming: AtomicU32::new(0),
             half_closed: AtomicBool::new(false),
             hints: OnceLock::new(),
         }
@@ -104,11 +107,16 @@ impl HeadClock {
         (waiting, Duration::from_millis(state >> 2))
     }
 
-    /// Bytes came: on an idle connection, the start of a head.
+    /// Bytes came: on an idle connection, more of a request that was answered before it had come, or the start of a head.
     pub(crate) fn bytes_came(&self) {
         if self.waiting().0 == Waiting::Idle {
-            self.set(Waiting::Head, Instant::now());
+            self.set(if self.is_coming() { Waiting::Idle } else { Waiting::Head }, Instant::now());
         }
+    }
+
+    /// True while more of a request is to come.
+    pub(super) fn is_coming(&self) -> bool {
+        self.coming.load(Ordering::Relaxed) > 0
     }
 
     /// A whole head came.
@@ -177,7 +185,7 @@ impl HeadClock {
 
     /// True while the first byte of a head is waited for and the last answer is on its way.
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting().0 == Waiting::Idle && !self.is_unsent()
+        self.waiting().0 == Waiting::Idle && !self.is_unsent() && !self.is_coming()
     }
 
     /// How long the present state has lasted.
@@ -193,6 +201,24 @@ impl HeadClock {
             Waiting::Head if passed >= head => Some(Overdue::Head),
             _ => None,
         }
+    }
+}
+
+/// Tells a clock that more of a request is to come, until dropped.
+#[derive(Debug)]
+pub(super) struct Coming(Arc<HeadClock>);
+
+impl Coming {
+    /// Of that clock's connection.
+    pub(super) fn of(clock: &Arc<HeadClock>) -> Self {
+        clock.coming.fetch_add(1, Ordering::Relaxed);
+        Self(clock.clone())
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.0.coming.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -242,6 +268,23 @@ mod tests {
         assert_eq!(clock.under_way(), Some(Stage::Answer), "nothing may come between its parts");
         clock.went_idle(Instant::now());
         assert_eq!(clock.under_way(), None);
+    }
+
+    #[test]
+    fn the_rest_of_an_answered_request_is_no_head() {
+        let start = Instant::now();
+        let clock = Arc::new(HeadClock::new(start));
+        clock.request_came(start);
+        let coming = Coming::of(&clock);
+        clock.went_idle(start);
+        assert!(!clock.is_idle());
+        clock.bytes_came();
+        assert_eq!(clock.overdue(Instant::now() + HEAD, HEAD, IDLE), None);
+        assert_eq!(clock.overdue(Instant::now() + IDLE, HEAD, IDLE), Some(Overdue::Idle), "it is stuck");
+        drop(coming);
+        assert!(clock.is_idle());
+        clock.bytes_came();
+        assert_eq!(clock.overdue(Instant::now() + HEAD, HEAD, IDLE), Some(Overdue::Head));
     }
 
     #[test]

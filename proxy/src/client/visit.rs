@@ -16,7 +16,7 @@ mod orders;
 pub(crate) use orders::watch_over;
 
 use self::orders::Order;
-use super::clock::HeadClock;
+use super::clock::{Coming, HeadClock};
 use super::detour::Detour;
 use super::hints::HintSink;
 use super::io::ClientIo;
@@ -68,8 +68,6 @@ pub(crate) struct Visit {
     manner: Manner,
     door: Rc<Door>,
     active: Rc<Cell<u32>>,
-    /// Requests of which not all has come, answered or not.
-    coming: Rc<Cell<u32>>,
     /// Of the last request.
     number: Cell<u32>,
     order: Cell<Order>,
@@ -110,7 +108,6 @@ impl Visit {
             manner,
             door: door.clone(),
             active: Rc::default(),
-            coming: Rc::default(),
             number: Cell::new(0),
             order: Cell::new(Order::Stay),
             leaving_since: Cell::default(),
@@ -241,7 +238,12 @@ impl Visit {
 
     /// True when nothing is under way on it, in or out.
     fn is_idle(&self) -> bool {
-        self.active.get() == 0 && self.coming.get() == 0 && self.clock.is_idle()
+        self.active.get() == 0 && self.clock.is_idle()
+    }
+
+    /// True when all that happens on it, over HTTP/1.1, is that more of an answered request comes, or does not.
+    fn only_takes_in(&self) -> bool {
+        self.manner == Manner::Http1 && self.active.get() == 0 && self.clock.is_coming()
     }
 
     /// The connection itself, should this request's answer be to leave HTTP.
@@ -291,7 +293,7 @@ pub(crate) struct LastOfRequest {
     visit: Rc<Visit>,
     number: u32,
     old: bool,
-    _coming: Counted,
+    _coming: Coming,
 }
 
 impl fmt::Debug for LastOfRequest {
@@ -304,7 +306,7 @@ impl LastOfRequest {
     /// For the request under way on that visit, in this version; `None` when it has `no_body` and so has come.
     pub(crate) fn of(visit: &Rc<Visit>, version: Version, no_body: bool) -> Option<Self> {
         let (number, old) = (visit.number.get(), version < Version::HTTP_11);
-        let last = Self { visit: visit.clone(), number, old, _coming: Counted::one(&visit.coming) };
+        let last = Self { visit: visit.clone(), number, old, _coming: Coming::of(&visit.clock) };
         if no_body {
             last.came();
             return None;

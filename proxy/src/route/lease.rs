@@ -7,7 +7,7 @@
 //! - on a node that is not ready itself, when they were ready just before and answered a moment ago. A node that is
 //!   really dead has been silent for longer than that when Kubernetes says so;
 //! - on every node after an outage of the API server, when they were ready before it and answered a moment ago: a node
-//!   may have been marked and be ready again before this daemon hears of either;
+//!   may have been marked and be ready again before this daemon hears of either. A watch that stays broken is no outage;
 //! - on every node, when no endpoint on any node of the own cluster is ready any more, unless pods of their service are
 //!   leaving, which no lease makes them do. Endpoints without a node have no lease and are not asked.
 //!
@@ -15,25 +15,30 @@
 //! and after an outage its pods are even marked when it has been ready again for half a minute.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use strait_catalog::{Backend, Condition, Endpoint};
 
 use crate::health::Slot;
 
-/// How long a doubt outlives its cause, in milliseconds. What a kubelet or a controller watches comes back up to 60 s after
-/// the API server (client-go's reflectors back off to 30 s, and double that by jitter); a kubelet then reports what differs
-/// within ten seconds, and probes again within ten more (`periodSeconds`). Slices were seen to mark pods 30 s after their
-/// node was ready again, for 20 s.
+/// How long a doubt about nodes outlives its cause, in milliseconds. What a kubelet or a controller watches comes back up to
+/// 60 s after the API server (client-go's reflectors back off to 30 s, and up to double that by jitter); a kubelet then
+/// reports what differs within ten seconds, and probes again within ten more (`periodSeconds`). Slices were seen to mark
+/// pods 30 s after their node was ready again, for 20 s.
 const LINGER_MS: u64 = 120_000;
-/// Nothing was heard from the API server for this long: an outage, in milliseconds. Nodes are marked after 40 s at least.
-const OUTAGE_MS: u64 = 10_000;
+/// The same for the doubt about all pods, which asks for no recent answer.
+const LINGER_EVERYWHERE_MS: u64 = 30_000;
+/// For how long some watch has been broken in an outage of the API server, in milliseconds. A shorter one marks no node; what
+/// lasts for longer may be a single kind that is refused for good.
+const OUTAGE_MS: Range<u64> = 10_000..600_000;
 /// A pod that answered this recently does not stand on a node that Kubernetes has found dead, in milliseconds: that
 /// takes it 50 s (`--node-monitor-grace-period`; 40 s before 1.32) from the last sign of life, and a kubelet gives one
 /// every ten.
 const ANSWERED_MS: u64 = 30_000;
 /// A pod that was said not to be ready longer than this before its node was has a reason of its own, in milliseconds.
-/// Its slice may come before the node, by ten seconds when the watch of nodes has just failed and backs off.
+/// Its slice may come before the node: a watch of nodes that has failed may take ten seconds to be tried again, and as many
+/// to begin.
 const JUST_BEFORE_MS: u64 = 20_000;
 
 /// Endpoints of one service, or of all, that stand on nodes of the own cluster.
@@ -93,13 +98,14 @@ pub(super) struct Seen<'a> {
     pub(super) all: OnNodes,
     /// Nodes that are not ready, sorted.
     pub(super) unready: &'a [Arc<str>],
-    /// How old what is known of the own cluster is, in milliseconds; `None`: nothing was heard yet.
+    /// How old what is known of the own cluster is, in milliseconds: for how long some watch has been broken. `None`: nothing
+    /// was heard yet.
     pub(super) age_ms: Option<u64>,
 }
 
-/// True when nothing has been heard of the own cluster for long.
+/// True when the own cluster is as old as in an outage of its API server.
 fn is_outage(age_ms: Option<u64>) -> bool {
-    age_ms.is_some_and(|age| age >= OUTAGE_MS)
+    age_ms.is_some_and(|age| OUTAGE_MS.contains(&age))
 }
 
 /// What a change of the doubts concerns.
@@ -127,18 +133,26 @@ impl Doubts {
     /// Takes what is known now.
     pub(super) fn update(&mut self, seen: Seen<'_>, now_ms: u64) -> Concerned {
         let (everywhere, outage) = (self.everywhere.is_some(), self.outage.is_some());
-        self.everywhere = next(self.everywhere, seen.all.in_doubt(), now_ms);
-        self.outage = next(self.outage, is_outage(seen.age_ms), now_ms);
-        if !everywhere && self.everywhere.is_some() {
-            tracing::warn!("no endpoint on any node of this cluster is ready: answers decide until one is");
+        self.everywhere = next(self.everywhere, seen.all.in_doubt(), LINGER_EVERYWHERE_MS, now_ms);
+        self.outage = next(self.outage, is_outage(seen.age_ms), LINGER_MS, now_ms);
+        let nodes = self.update_nodes(seen.unready, now_ms);
+        match (everywhere, self.everywhere.is_some()) {
+            (false, true) => {
+                tracing::warn!("no endpoint on any node of this cluster is ready: answers decide until one is");
+            }
+            (true, false) => tracing::info!("some endpoint on a node is ready: what is not ready is not used for that"),
+            _ => {}
+        }
+        match (outage, self.outage.is_some()) {
+            (false, true) => {
+                tracing::warn!("a watch is broken: pods that are marked from now on stay in use while they answer")
+            }
+            (true, false) => tracing::info!("all watches have stood for long: pods that are marked are believed"),
+            _ => {}
         }
         // The beginning of an outage changes nothing: what it marks is still to come.
-        let ends = everywhere && self.everywhere.is_none() || outage && self.outage.is_none();
-        if ends {
-            tracing::info!("pods that are not ready are believed again");
-        }
-        let everywhere = ends || everywhere != self.everywhere.is_some();
-        Concerned { everywhere, nodes: self.update_nodes(seen.unready, now_ms) }
+        let everywhere = everywhere != self.everywhere.is_some() || outage && self.outage.is_none();
+        Concerned { everywhere, nodes }
     }
 
     /// The nodes whose doubt began or ended.
@@ -151,8 +165,8 @@ impl Doubts {
             }
         }
         self.nodes.retain(|node, until| {
-            let Some(longer) = next(Some(*until), unready.binary_search(node).is_ok(), now_ms) else {
-                tracing::info!(%node, "node is ready again: its pods that are not ready are believed");
+            let Some(longer) = next(Some(*until), unready.binary_search(node).is_ok(), LINGER_MS, now_ms) else {
+                tracing::info!(%node, "node has not been marked for long: its pods that are not ready are believed");
                 changed.push(node.clone());
                 return false;
             };
@@ -173,7 +187,7 @@ impl Doubts {
     pub(super) fn keep(&self, node: &str, leaving: bool, slot: &Slot, now_ms: u64) -> bool {
         let by_cluster = || self.everywhere.is_some() && !leaving && slot.in_good_standing();
         let readiness = slot.readiness();
-        // A node that is marked follows what it does to its pods; an outage comes before what it does.
+        // A node's mark may come after those of its pods. An outage comes before all that it does.
         let just_before_ms = match self.nodes.contains_key(node) {
             true => Some(JUST_BEFORE_MS),
             false => self.outage.map(|_| 0),
@@ -184,11 +198,11 @@ impl Doubts {
     }
 }
 
-/// A doubt one moment later; `None`: there is none.
-const fn next(before: Option<Until>, cause: bool, now_ms: u64) -> Option<Until> {
+/// A doubt one moment later, which outlives its `cause` by so long; `None`: there is none.
+const fn next(before: Option<Until>, cause: bool, linger_ms: u64, now_ms: u64) -> Option<Until> {
     match before {
         _ if cause => Some(Until::Further),
-        Some(Until::Further) => Some(Until::Ms(now_ms + LINGER_MS)),
+        Some(Until::Further) => Some(Until::Ms(now_ms + linger_ms)),
         Some(Until::Ms(end)) if end <= now_ms => None,
         Some(_) | None => before,
     }
@@ -225,8 +239,9 @@ mod tests {
         // The causes end, one comes back, and stays longer.
         assert_eq!(update(&mut doubts, SOME, &[], 20), Concerned::default());
         assert_eq!(update(&mut doubts, SOME, &n2, 30), Concerned::default());
-        assert!(!doubts.due(Some(0), 19 + LINGER_MS) && doubts.due(Some(0), 20 + LINGER_MS));
-        assert_eq!(update(&mut doubts, SOME, &n2, 20 + LINGER_MS), concerned(true, &[]));
+        let end = 20 + LINGER_EVERYWHERE_MS;
+        assert!(!doubts.due(Some(0), end - 1) && doubts.due(Some(0), end));
+        assert_eq!(update(&mut doubts, SOME, &n2, end), concerned(true, &[]));
         assert!(!doubts.due(Some(0), u64::MAX), "nothing ends a doubt whose cause lasts");
         assert_eq!(update(&mut doubts, SOME, &[], 1_000_000), Concerned::default());
         assert_eq!(update(&mut doubts, SOME, &[], 1_000_000 + LINGER_MS), concerned(false, &n2));
@@ -242,6 +257,7 @@ mod tests {
         }
         assert!(doubts.update(seen(Some(10_000)), 2).is_empty(), "nothing is marked yet");
         assert!(!doubts.due(Some(60_000), 50_000) && doubts.due(Some(0), 50_000));
+        assert!(doubts.due(Some(600_000), 50_000), "one kind is refused for good");
         assert!(doubts.update(seen(Some(0)), 50_000).is_empty());
         assert!(!doubts.due(Some(0), 49_999 + LINGER_MS) && doubts.due(Some(0), 50_000 + LINGER_MS));
         assert!(doubts.update(seen(Some(0)), 50_000 + LINGER_MS).everywhere);

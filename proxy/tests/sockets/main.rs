@@ -27,7 +27,6 @@ mod raw;
 mod relay;
 mod request_bodies;
 mod rules;
-
 mod silent;
 mod site;
 mod streams;

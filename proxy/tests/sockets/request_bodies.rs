@@ -6,7 +6,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::plain::{PLAIN, accepted, alone, answer, asked, asked_as_it_came, head, hears, kept, raw_head, rest};
+use crate::plain::{
+    PLAIN, accepted, alone, answer, asked, asked_as_it_came, fill, head, hears, kept, listen, raw_head, rest,
+};
+use crate::site::Site;
 
 fn request(method: &str, body: &str) -> Vec<u8> {
     let length = body.len();
@@ -293,5 +296,24 @@ async fn what_comes_behind_an_early_answer_is_still_the_body() {
             assert!(!got.starts_with("get /hidden "), "{got}");
         }
     }
+    site.stop().await;
+}
+
+/// What was answered early and never comes whole, to a pod that reads nothing, is idle in the end like any other.
+#[tokio::test]
+async fn who_owes_the_rest_of_a_body_is_not_kept_for_ever() {
+    let mut site = Site::new("us-west");
+    site.export();
+    site.slice(1);
+    site.import("http");
+    let pod = listen(site.pod(0)).await;
+    site.start_with(|config| config.timeouts.idle_client = Duration::from_secs(1)).await;
+    let mut client = TcpStream::connect(site.door()).await.unwrap();
+    client.write_all(b"POST /one HTTP/1.1\r\nHost: model.ml\r\nContent-Length: 9000000\r\n\r\n").await.unwrap();
+    let mut server = accepted(&pod).await;
+    head(&mut server).await;
+    answer(&mut server, &mut client).await;
+    fill(&mut client, 9_000_000 - 1).await;
+    assert!(rest(&mut client).await.unwrap_or_default().is_empty());
     site.stop().await;
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::{Expected, Served, observe, seconds};
-use crate::setup::{items, model_pods, wait_scaled};
+use crate::setup::{endpoints, model_pods, wait_scaled};
 use crate::world::{FAR, HOME, NAMESPACE, NEAR, SERVICE, World};
 use crate::{kill, wait};
 
@@ -14,7 +14,7 @@ use crate::{kill, wait};
 fn outage(world: &World, cluster: &str, meanwhile: impl FnOnce() -> Result<()>) -> Result<()> {
     world.rig.rig(&["stop", cluster, "kube-apiserver"])?;
     let result = meanwhile();
-    // What watches leases is back up to half a minute late, and beyond 50 s without them Kubernetes takes the nodes
+    // Beyond 50 s without leases, of which it hears up to a minute late after a long outage, Kubernetes takes the nodes
     // themselves for dead for a while: in the full run.
     wait::pause(seconds(world, 15, 60));
     world.rig.rig(&["start", cluster, "kube-apiserver"])?;
@@ -34,8 +34,8 @@ fn settled(world: &World, cluster: &str) -> Result<()> {
         world.rig.get(cluster, &["-n", namespace, "endpointslices", "-l", &label])
     };
     let ready = |slices: &Value| {
-        let mut endpoints = items(slices).flat_map(|s| s["endpoints"].as_array().into_iter().flatten());
-        endpoints.all(|e| e.pointer("/conditions/ready") == Some(&Value::Bool(true)))
+        let mut endpoints = endpoints(slices).peekable();
+        endpoints.peek().is_some() && endpoints.all(|e| e.pointer("/conditions/ready") == Some(&Value::Bool(true)))
     };
     let mut since = Instant::now();
     wait::until(&format!("{cluster}: every pod ready for {calm:?}"), Duration::from_secs(300), || {
@@ -51,8 +51,8 @@ pub fn api_server_down(world: &mut World) -> Result<()> {
     let expected = Expected { model: Served::Always(&[HOME]), tally: Served::Always(&[NEAR, FAR]) };
     let watch = seconds(world, 60, 60);
     let shown = observe(world, "api-server-down", expected, watch, |world| outage(world, HOME, || Ok(())));
-    settled(world, HOME)?;
-    shown
+    let calm = settled(world, HOME);
+    shown.and(calm)
 }
 
 /// In the region that serves.
@@ -60,8 +60,8 @@ pub fn remote_api_server_down(world: &mut World) -> Result<()> {
     let expected = Expected { model: Served::Always(&[NEAR, FAR]), tally: Served::Always(&[NEAR, FAR]) };
     let watch = seconds(world, 60, 60);
     let shown = observe(world, "remote-api-server-down", expected, watch, |world| outage(world, NEAR, || Ok(())));
-    settled(world, NEAR)?;
-    shown
+    let calm = settled(world, NEAR);
+    shown.and(calm)
 }
 
 /// Pods die while nothing can say so: only the requests themselves tell.

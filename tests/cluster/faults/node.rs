@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::exports::clients_anew;
 use super::{Expected, Served, observe, seconds};
-use crate::setup::items;
+use crate::setup::endpoints;
 use crate::wait;
 use crate::world::{FAR, HOME, NAMESPACE, NEAR, SERVICE, World};
 
@@ -35,9 +35,8 @@ fn wait_marked(world: &World, wanted: bool) -> Result<()> {
     wait::until(&what, Duration::from_secs(180), || {
         let slices = ["-n", NAMESPACE, "endpointslices", "-l", &format!("kubernetes.io/service-name={SERVICE}")];
         let slices = world.rig.get(HOME, &slices)?;
-        let mut endpoints = items(&slices).flat_map(|s| s["endpoints"].as_array().into_iter().flatten());
         let marked = |e: &Value| e["nodeName"] == NODE && e["conditions"]["ready"] == false;
-        Ok((endpoints.any(marked) == wanted).then_some(()))
+        Ok((endpoints(&slices).any(marked) == wanted).then_some(()))
     })
 }
 

@@ -85,7 +85,7 @@ pub(super) fn translate(raw: &[u8], most_target: usize, trace: &Trace, out: &mut
 
 /// What a method means for its request.
 struct Means {
-    /// It has one, of known length.
+    /// It has a body, of known length.
     has_body: bool,
     /// It may be asked twice (RFC 9110 §9.2.2).
     repeatable: bool,

@@ -38,11 +38,17 @@ pub(super) enum Order {
 }
 
 impl Visit {
-    /// What the connection must be told at this moment.
-    fn judge(&self, worker: &Rc<Worker>, phase: Phase, now: Instant) -> Order {
+    /// Why its client has been quiet for too long, if it has.
+    fn overdue(&self, worker: &Worker, now: Instant) -> Option<Overdue> {
         let timeouts = &worker.shared.timeouts;
-        let overdue = self.clock.overdue(now, timeouts.head, timeouts.idle_client);
-        if overdue == Some(Overdue::Head) {
+        self.clock.overdue(now, timeouts.head, timeouts.idle_client)
+    }
+
+    /// What the connection must be told at this moment.
+    fn judge(&self, worker: &Rc<Worker>, phase: Phase, overdue: Option<Overdue>, now: Instant) -> Order {
+        // A reader that nobody reads from hears of nothing, and does not leave by itself.
+        let stuck = (overdue.is_some() || matches!(phase, Phase::Stopping(_))) && self.only_takes_in();
+        if overdue == Some(Overdue::Head) || stuck {
             return Order::Cut;
         }
         let standing = self.door.standing(worker);
@@ -98,8 +104,9 @@ fn look(worker: &Rc<Worker>, phase: Phase, now: Instant) {
     let mut visits = worker.visits.0.borrow_mut();
     visits.retain(|visit| {
         let Some(visit) = visit.upgrade() else { return false };
-        let order = visit.judge(worker, phase, now);
-        if order == Order::Cut && visit.order.get() != Order::Cut {
+        let overdue = visit.overdue(worker, now);
+        let order = visit.judge(worker, phase, overdue, now);
+        if overdue == Some(Overdue::Head) && visit.order.get() != Order::Cut {
             worker.metrics.slow_heads.increment(1);
         }
         visit.tell(order);
