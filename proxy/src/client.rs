@@ -219,12 +219,13 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientI
 /// What a client of HTTP/2 is held to.
 fn settings(worker: &Worker, door: &Door) -> h2::server::Builder {
     let limits = &worker.shared.limits;
+    let head_bytes = u32::try_from(limits.head_bytes).unwrap_or(u32::MAX);
     let mut builder = h2::server::Builder::new();
     if door.speech != Speech::H2c {
         // Pods that speak HTTP/2 only are not asked to leave it.
         builder.enable_connect_protocol();
     }
-    floods::bound(&mut builder, limits.streams, limits.head_bytes)
+    floods::bound(&mut builder, floods::CLIENT, limits.streams, head_bytes)
         .max_send_buffer_size(limits.stream_buffer)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(STREAM_WINDOW.saturating_mul(limits.streams).min(MOST_WINDOW));

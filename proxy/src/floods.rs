@@ -16,21 +16,27 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::http2::Heard;
 
-/// How many frames that only cost may be sent.
+/// What a peer may send that only costs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
-    /// At once.
+    /// Frames at once.
     burst: u64,
     /// In a second, for as long as the peer likes.
     a_second: u64,
+    /// Streams that broke the protocol and were reset from here, on one connection in all. Frames that come for a stream
+    /// that was reset and forgotten are among them.
+    bad_streams: Option<usize>,
 }
 
 /// One client.
-pub(crate) const CLIENT: Terms = Terms { burst: 10_000, a_second: 1_000 };
+pub(crate) const CLIENT: Terms = Terms { burst: 10_000, a_second: 1_000, bad_streams: Some(128) };
 /// Another cluster's daemon, which passes on what all its clients give up.
-pub(crate) const PEER: Terms = Terms { burst: 40_000, a_second: 4_000 };
+pub(crate) const PEER: Terms = Terms { burst: 40_000, a_second: 4_000, bad_streams: None };
 /// Bytes sent to the peer that allow it one more.
 const BYTES_EACH: u64 = 4_096;
+/// What a frame of DATA that is sent to the peer allows it: many answer each by a WINDOW_UPDATE, and by a PING, from which they
+/// learn how large their windows should be.
+const DATA_ALLOWS: u64 = 2;
 /// What a stream given up costs: a request was begun for it.
 const RESET: u64 = 2;
 /// What comes before the first frame (RFC 9113 §3.4).
@@ -39,16 +45,17 @@ const HEADER: usize = 9;
 
 /// Streams that a peer reset before they were looked at, on one connection at a time.
 const UNSEEN_RESETS: usize = 20;
-/// Streams that broke the protocol and were reset from here, on one connection in all.
-const BAD_STREAMS: usize = 128;
+/// Streams that were reset from here and are remembered for a second, so that what is on the way to them is passed over.
+pub(crate) const REMEMBERED_RESETS: usize = 4_096;
 
 /// Sets what h2 itself bounds, whatever its defaults are.
-pub(crate) fn bound(builder: &mut Builder, streams: u32, head_bytes: usize) -> &mut Builder {
+pub(crate) fn bound(builder: &mut Builder, terms: Terms, streams: u32, head_bytes: u32) -> &mut Builder {
     builder
         .max_concurrent_streams(streams)
-        .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(head_bytes)
         .max_pending_accept_reset_streams(UNSEEN_RESETS)
-        .max_local_error_reset_streams(Some(BAD_STREAMS))
+        .max_concurrent_reset_streams(REMEMBERED_RESETS)
+        .max_local_error_reset_streams(terms.bad_streams)
 }
 
 /// What a peer has left.
@@ -58,11 +65,13 @@ struct Allowance {
     left: u64,
     since: Instant,
     sent: u64,
+    /// Frames of DATA that were sent since.
+    data: u64,
 }
 
 impl Allowance {
     const fn new(terms: Terms, now: Instant) -> Self {
-        Self { terms, left: terms.burst, since: now, sent: 0 }
+        Self { terms, left: terms.burst, since: now, sent: 0, data: 0 }
     }
 
     /// Takes the price of a frame; false when there is not enough left.
@@ -88,7 +97,9 @@ impl Allowance {
         }
         let by_bytes = self.sent / BYTES_EACH;
         self.sent %= BYTES_EACH;
-        self.left = self.left.saturating_add(by_time).saturating_add(by_bytes).min(self.terms.burst);
+        let by_data = std::mem::take(&mut self.data).saturating_mul(DATA_ALLOWS);
+        let more = by_time.saturating_add(by_bytes).saturating_add(by_data);
+        self.left = self.left.saturating_add(more).min(self.terms.burst);
     }
 }
 
@@ -114,8 +125,14 @@ struct Reader {
 }
 
 impl Reader {
-    const fn new() -> Self {
-        Self { skip: PREFACE, header: [0; HEADER], have: 0 }
+    /// Of what a client sends.
+    const fn behind_preface() -> Self {
+        Self { skip: PREFACE, ..Self::at_frame() }
+    }
+
+    /// Of what a server sends.
+    const fn at_frame() -> Self {
+        Self { skip: 0, header: [0; HEADER], have: 0 }
     }
 
     /// Goes on over `bytes`, calling `frame` with each header's (type, flags, length).
@@ -146,6 +163,7 @@ impl Reader {
 pub(crate) struct Priced<S> {
     io: S,
     reader: Reader,
+    written: Reader,
     allowance: Allowance,
     cut: Counter,
     heard: Heard,
@@ -155,7 +173,8 @@ impl<S> Priced<S> {
     /// From before the preface on. `cut` counts connections that were cut.
     pub(crate) fn new(io: S, terms: Terms, cut: Counter) -> Self {
         let allowance = Allowance::new(terms, Instant::now());
-        Self { io, reader: Reader::new(), allowance, cut, heard: Heard::default() }
+        let (reader, written) = (Reader::behind_preface(), Reader::at_frame());
+        Self { io, reader, written, allowance, cut, heard: Heard::default() }
     }
 
     /// Whether anything comes.
@@ -183,9 +202,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Priced<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Priced<S> {
-    fn note(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn note<'b>(
+        &mut self,
+        polled: Poll<io::Result<usize>>,
+        pieces: impl Iterator<Item = &'b [u8]>,
+    ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(count)) = &polled {
             self.allowance.sent = self.allowance.sent.saturating_add(*count as u64);
+            let (mut left, mut data) = (*count, 0);
+            for piece in pieces {
+                let taken = piece.len().min(left);
+                self.written.read(&piece[..taken], |kind, _, length| data += u64::from(kind == 0 && length > 0));
+                left -= taken;
+            }
+            self.allowance.data += data;
         }
         polled
     }
@@ -195,7 +225,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Priced<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.io).poll_write(cx, buf);
-        this.note(polled)
+        this.note(polled, std::iter::once(buf))
     }
 
     fn poll_write_vectored(
@@ -205,7 +235,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Priced<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
-        this.note(polled)
+        this.note(polled, bufs.iter().map(|piece| &**piece))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -232,7 +262,7 @@ mod tests {
         stream.extend([0, 0, 3, 0, 1, 0, 0, 0, 1, 7, 7, 7]);
         stream.extend([0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 8]);
         for step in 1..stream.len() {
-            let (mut reader, mut seen) = (Reader::new(), Vec::new());
+            let (mut reader, mut seen) = (Reader::behind_preface(), Vec::new());
             for part in stream.chunks(step) {
                 reader.read(part, |kind, flags, length| seen.push((kind, flags, length)));
             }
@@ -270,6 +300,11 @@ mod tests {
         allowance.sent = 3 * BYTES_EACH + 1;
         assert!(allowance.pay(3, later) && !allowance.pay(1, later), "a window update for each few kilobytes is fair");
         assert_eq!(allowance.sent, 1);
+        allowance.data = 5;
+        assert!(
+            allowance.pay(10, later) && !allowance.pay(1, later),
+            "as are an update and a ping for each frame of data"
+        );
         assert!(!allowance.pay(CLIENT.burst + 1, start + Duration::from_secs(3_600)), "what is saved has a ceiling");
         assert!(allowance.pay(CLIENT.burst, start + Duration::from_secs(3_600)));
     }

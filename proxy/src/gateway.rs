@@ -20,15 +20,12 @@ pub(crate) use reports::Reports;
 use crate::client::HintSampling;
 use crate::floods::{self, Priced};
 use crate::http2::{Call, KeepAlive, Server};
+use crate::links::bounds;
 use crate::metrics::PeerMetrics;
 use crate::retry::Counted;
 use crate::shared::Phase;
 use crate::socket::tune_accepted;
 use crate::worker::Worker;
-
-/// Stream and connection windows: as on the dialling side.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 64 << 20;
 
 /// How often a peer is asked whether it is there, and how long it has to answer.
 const PING_EVERY: Duration = Duration::from_secs(5);
@@ -116,9 +113,10 @@ async fn serve(worker: Rc<Worker>, stream: TlsStream<TcpStream>, address: Socket
     let stream = Priced::new(stream, floods::PEER, worker.metrics.floods.clone());
     let keep_alive = KeepAlive { interval: PING_EVERY, timeout: PING_TIMEOUT, heard: stream.heard() };
     let mut builder = h2::server::Builder::new();
-    floods::bound(&mut builder, limits.streams, limits.head_bytes)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW);
+    floods::bound(&mut builder, floods::PEER, limits.streams, bounds::HEAD_BYTES)
+        .initial_window_size(bounds::STREAM_WINDOW)
+        .initial_connection_window_size(bounds::CONNECTION_WINDOW)
+        .data_frame_budget(bounds::FRAMES_BYTES);
     let call = |Call { request, way_back, .. }: Call| {
         let (worker, peer) = (worker.clone(), peer.clone());
         tokio::task::spawn_local(async move {

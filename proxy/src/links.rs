@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 mod backoff;
+pub(crate) mod bounds;
 mod choose;
 mod dial;
 mod line;

@@ -107,6 +107,7 @@ pub(crate) async fn serve(
 ) -> Response<Answer> {
     let asked = extended_connect::asked(&mut request, given);
     let connects = asked.is_some();
+    let no_body = request.body().is_end_stream();
     let (version, head_only) = (request.version(), request.method() == Method::HEAD);
     // What is refused by a 200 of gRPC would be taken for a grant.
     let grpc = !connects && is_grpc(request.headers());
@@ -123,6 +124,8 @@ pub(crate) async fn serve(
     }
     // What was ambiguous in one request may have hidden another: nothing more is read after it.
     let refused = matches!(result, Err(Kind::Request(_)));
+    // What is still to come of a body, or never will, is not to be taken for a request, nor a request for that.
+    let owing = !no_body && !visit.clock.is_whole();
     let latency = began.elapsed();
     gone.answered();
     visit.clock.answer_begins();
@@ -151,7 +154,7 @@ pub(crate) async fn serve(
     }
     // Its length is told by its end alone.
     let endless = version < Version::HTTP_11 && response.body().size_hint().exact().is_none();
-    let ends = refused || endless || !visit.may_stay(worker, began + latency);
+    let ends = refused || endless || owing || !visit.may_stay(worker, began + latency);
     if ends && version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         // To an old client hyper would add that it stays open, if the answer were not as old.

@@ -88,9 +88,9 @@ impl Inflow {
     }
 
     /// Tells whoever wants to know how much of the request has come.
-    fn tell<T>(&mut self, polled: &Poll<Option<T>>) {
+    fn tell<T>(&mut self, polled: &Poll<Option<T>>, ended: bool) {
         let Some(last) = &self.last else { return };
-        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
+        if matches!(polled, Poll::Ready(None)) || ended || self.body.is_end_stream() {
             last.came();
             self.last = None;
         } else {
@@ -111,15 +111,18 @@ impl Body for Inflow {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let mut polled = Pin::new(&mut this.body).poll_frame(cx);
+        let mut ended = false;
         if let Poll::Ready(Some(Ok(frame))) = &mut polled
             && let Some(trailers) = frame.trailers_mut()
         {
             clean_trailers(trailers);
+            // Nobody asks for what follows.
+            ended = true;
         }
         if polled.is_ready() {
             this.movement.0.set(Instant::now());
         }
-        this.tell(&polled);
+        this.tell(&polled, ended);
         let Some(Ends { stall, at }) = &mut this.limits else { return polled };
         if polled.is_pending() {
             return stall.poll_over(cx).map(|()| Some(Err(BodyError::Stalled)));

@@ -148,6 +148,11 @@ impl HeadClock {
         self.stage.store(stage as u8, Ordering::Relaxed);
     }
 
+    /// True when all of the last request has come.
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(self.stage(), Stage::Whole | Stage::WholeOld)
+    }
+
     /// How far the request under way has come; `None` without one.
     pub(super) fn under_way(&self) -> Option<Stage> {
         (self.waiting().0 == Waiting::Busy).then(|| self.stage())
@@ -180,7 +185,11 @@ impl HeadClock {
 
     /// A write was tried: the socket took it, or is full.
     pub(crate) fn wrote(&self, taken: bool) {
-        self.unsent.store(!taken, Ordering::Relaxed);
+        let before = self.unsent.swap(!taken, Ordering::Relaxed);
+        if before && taken && self.waiting().0 == Waiting::Head {
+            // Nobody reads a head behind an answer that is not sent yet.
+            self.set(Waiting::Head, Instant::now());
+        }
     }
 
     /// True while the first byte of a head is waited for and the last answer is on its way.
@@ -198,7 +207,7 @@ impl HeadClock {
         let passed = self.waited(now);
         match self.waiting().0 {
             Waiting::Idle if passed >= idle => Some(Overdue::Idle),
-            Waiting::Head if passed >= head => Some(Overdue::Head),
+            Waiting::Head if passed >= head && !self.is_unsent() => Some(Overdue::Head),
             _ => None,
         }
     }
@@ -284,6 +293,19 @@ mod tests {
         drop(coming);
         assert!(clock.is_idle());
         clock.bytes_came();
+        assert_eq!(clock.overdue(Instant::now() + HEAD, HEAD, IDLE), Some(Overdue::Head));
+    }
+
+    #[test]
+    fn a_head_behind_an_answer_that_is_not_taken_has_its_time_afterwards() {
+        let start = Instant::now();
+        let clock = HeadClock::new(start);
+        clock.request_came(start);
+        clock.wrote(false);
+        clock.went_idle(start);
+        clock.bytes_came();
+        assert_eq!(clock.overdue(Instant::now() + 2 * HEAD, HEAD, IDLE), None);
+        clock.wrote(true);
         assert_eq!(clock.overdue(Instant::now() + HEAD, HEAD, IDLE), Some(Overdue::Head));
     }
 

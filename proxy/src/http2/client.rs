@@ -19,6 +19,7 @@ use super::places::{Place, Places};
 use super::received::Received;
 use crate::bell::Bell;
 use crate::body::{Incoming, RequestBody};
+use crate::floods;
 
 /// What is known of a connection by those who use it.
 #[derive(Debug)]
@@ -69,7 +70,13 @@ const SEND_BUFFER: usize = 1 << 20;
 /// How connections begin on which this end asks, beside windows and limits.
 pub(crate) fn client() -> Builder {
     let mut builder = Builder::new();
-    builder.enable_push(false).initial_max_send_streams(UNTOLD).max_send_buffer_size(SEND_BUFFER);
+    builder
+        .enable_push(false)
+        .initial_max_send_streams(UNTOLD)
+        .max_send_buffer_size(SEND_BUFFER)
+        // What answers is a pod or a gateway, whose clients give up streams by the hundred.
+        .max_concurrent_reset_streams(floods::REMEMBERED_RESETS)
+        .max_local_error_reset_streams(None);
     builder
 }
 

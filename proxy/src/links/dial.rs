@@ -12,16 +12,13 @@ use strait_identity::{Alpn, Identity, explain};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
+use super::bounds;
 use super::pulse::{Pulse, Watched};
 use crate::config::Timeouts;
 use crate::health::Outcome;
 use crate::http2::{self, Driver, Heard, KeepAlive, Sender};
 use crate::socket::{Patience, connect};
 
-/// Stream window: 65 ms at 100 Mbit/s are 0.8 MB.
-const STREAM_WINDOW: u32 = 1 << 20;
-/// Connection window: sixty-three streams of which nothing is read stall no other.
-const CONNECTION_WINDOW: u32 = 64 << 20;
 /// Round trips above this are taken for a stalled machine, not for distance.
 const MAX_RTT: Duration = Duration::from_secs(1);
 /// How long a ping may take to be answered: a backstop behind the pulse.
@@ -165,8 +162,9 @@ pub(super) fn allowance(rtt: Duration, timeouts: &Timeouts) -> Duration {
 fn builder() -> Builder {
     let mut builder = http2::client();
     builder
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(64 * 1024);
+        .initial_window_size(bounds::STREAM_WINDOW)
+        .initial_connection_window_size(bounds::CONNECTION_WINDOW)
+        .max_header_list_size(bounds::HEAD_BYTES)
+        .data_frame_budget(bounds::FRAMES_BYTES);
     builder
 }

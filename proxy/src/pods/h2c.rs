@@ -22,6 +22,9 @@ const STREAM_WINDOW: u32 = 64 << 10;
 /// The same on one connection: as much as all of its streams together ([`Line::MOST_STREAMS`] at most), so that clients that
 /// stop reading hold up nobody else.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * Line::MOST_STREAMS;
+/// How much more than its content what is not read may cost, in bytes ([as on links](crate::links::bounds::FRAMES_BYTES)): as much
+/// as messages of 25 bytes on all streams.
+const FRAMES_BYTES: usize = 64 << 20;
 /// How often a connection without streams is looked at; unused twice in a row, it is closed.
 const IDLE_LOOK: Duration = Duration::from_secs(15);
 
@@ -101,7 +104,8 @@ impl H2cPods {
         builder
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(self.head_bytes);
+            .max_header_list_size(self.head_bytes)
+            .data_frame_budget(FRAMES_BYTES);
         let io = PodIo::new(tcp, Load::Bulk);
         let (sender, driver) = http2::handshake(&builder, io, None).await.map_err(|_| Failure::Refused)?;
         let line = Rc::new(Line::new(sender, Pulse::new()));

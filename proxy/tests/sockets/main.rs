@@ -27,6 +27,7 @@ mod raw;
 mod relay;
 mod request_bodies;
 mod rules;
+mod shared_links;
 mod silent;
 mod site;
 mod streams;

@@ -317,3 +317,28 @@ async fn who_owes_the_rest_of_a_body_is_not_kept_for_ever() {
     assert!(rest(&mut client).await.unwrap_or_default().is_empty());
     site.stop().await;
 }
+
+/// A pod that takes no more of an upload, and never answers: its client is told, and not left with a connection that goes nowhere.
+#[tokio::test]
+async fn who_uploads_to_a_pod_that_reads_nothing_is_told_and_let_go() {
+    let mut site = Site::new("us-west");
+    site.export();
+    site.slice(1);
+    site.import("http");
+    let pod = listen(site.pod(0)).await;
+    site.start_with(|config| {
+        config.timeouts.request = Duration::from_secs(1);
+        config.timeouts.body = Duration::from_secs(1);
+    })
+    .await;
+    let mut client = TcpStream::connect(site.door()).await.unwrap();
+    client.write_all(b"POST /one HTTP/1.1\r\nHost: model.ml\r\nContent-Length: 90000000\r\n\r\n").await.unwrap();
+    let mut server = accepted(&pod).await;
+    head(&mut server).await;
+    fill(&mut client, 90_000_000 - 1).await;
+    let told = head(&mut client).await;
+    assert!(told.starts_with("http/1.1 504 ") && told.contains("connection: close\r\n"), "{told:?}");
+    // It ends, one way or another.
+    let _ = rest(&mut client).await;
+    site.stop().await;
+}

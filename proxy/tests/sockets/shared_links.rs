@@ -1,0 +1,117 @@
+//! What one client or pod does never ends a connection between clusters, which carries everybody's requests.
+
+use std::time::Duration;
+
+use strait_proxy::ProxyConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::plain::{LIMIT, accepted, head, rest};
+use crate::streams::{Both, ask};
+
+/// One worker, so that all share its link.
+fn one_worker(config: &mut ProxyConfig) {
+    config.workers = std::num::NonZeroUsize::new(1);
+}
+
+/// A request under way to the far cluster, and what makes sure that it was never disturbed.
+struct Watched {
+    client: TcpStream,
+    server: TcpStream,
+}
+
+impl Watched {
+    async fn begin(both: &Both) -> Self {
+        let (door, pod) = both.doors()[1];
+        let request = "POST /watched HTTP/1.1\r\nhost: m\r\ncontent-length: 0\r\n\r\n";
+        let (client, server, _) = ask(door, pod, request).await;
+        Self { client, server }
+    }
+
+    async fn ends_well(mut self) {
+        self.server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await.unwrap();
+        let told = head(&mut self.client).await;
+        assert!(told.starts_with("http/1.1 200 "), "{told}");
+    }
+}
+
+/// Huffman's code is three and a half times as long as such bytes.
+#[tokio::test]
+async fn a_head_that_grows_when_it_is_packed() {
+    let both = Both::with(one_worker).await;
+    let watched = Watched::begin(&both).await;
+    let (door, pod) = both.doors()[1];
+    let mut client = TcpStream::connect(door).await.unwrap();
+    let line = [b"GET /x HTTP/1.1\r\nhost: m\r\nx-rare: ", &[0xf9; 40_000][..], b"\r\n\r\n"].concat();
+    client.write_all(&line).await.unwrap();
+    let mut server = accepted(pod).await;
+    let mut got = Vec::new();
+    while !got.ends_with(b"\r\n\r\n") {
+        got.push(tokio::time::timeout(LIMIT, server.read_u8()).await.unwrap().unwrap());
+    }
+    assert_eq!(got.iter().filter(|byte| **byte == 0xf9).count(), 40_000);
+    let long = format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx-long: {}\r\n\r\n", "a".repeat(200_000));
+    server.write_all(long.as_bytes()).await.unwrap();
+    // It is asked again, as what a pod breaks is.
+    let again = tokio::spawn({
+        let refuse = b"HTTP/1.1 502 Bad\r\ncontent-length: 0\r\n\r\n";
+        let told = tokio::time::timeout(Duration::from_secs(1), pod.accept()).await;
+        async move {
+            if let Ok(Ok((mut other, _))) = told {
+                let _ = other.write_all(refuse).await;
+                let _ = rest(&mut other).await;
+            }
+        }
+    });
+    assert!(head(&mut client).await.starts_with("http/1.1 502 "));
+    again.abort();
+    watched.ends_well().await;
+    both.stop().await;
+}
+
+/// Answered at the first byte, twice as many as are remembered by default: what is still on the way to their streams ends nothing.
+#[tokio::test]
+async fn uploads_that_are_turned_away() {
+    const UPLOADS: usize = 120;
+    let both = Both::apart(Some(Duration::from_millis(30)), one_worker).await;
+    let watched = Watched::begin(&both).await;
+    let (door, pod) = both.doors()[1];
+    let serve = async {
+        let mut servers = JoinSet::new();
+        loop {
+            let mut server = accepted(pod).await;
+            servers.spawn(async move {
+                head(&mut server).await;
+                let _ = server
+                    .write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                    .await;
+            });
+        }
+    };
+    let upload = async {
+        let mut clients = JoinSet::new();
+        for _ in 0..UPLOADS {
+            clients.spawn(async move {
+                let mut client = TcpStream::connect(door).await.unwrap();
+                let head_of_upload = "POST /up HTTP/1.1\r\nhost: m\r\ncontent-length: 100000000\r\n\r\n";
+                client.write_all(head_of_upload.as_bytes()).await.unwrap();
+                let (mut from, mut to) = client.split();
+                let piece = vec![b'x'; 64 << 10];
+                let sends = async { while to.write_all(&piece).await.is_ok() {} };
+                let mut told = Vec::new();
+                let hears = from.read_to_end(&mut told);
+                let _ = tokio::time::timeout(LIMIT, async { tokio::join!(sends, hears) }).await;
+                usize::from(told.starts_with(b"HTTP/1.1 401 "))
+            });
+        }
+        clients.join_all().await.into_iter().sum::<usize>()
+    };
+    let heard = tokio::select! {
+        heard = upload => heard,
+        () = serve => 0,
+    };
+    assert_eq!(heard, UPLOADS, "those who heard why");
+    watched.ends_well().await;
+    both.stop().await;
+}
