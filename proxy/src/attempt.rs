@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use http::{HeaderMap, Response, StatusCode, Version, header};
+use http::{Response, StatusCode, Version, header};
 use hyper::client::conn::http1::SendRequest;
 
 use crate::balance::{Choice, TargetRef};
@@ -118,10 +118,6 @@ async fn to_pod(
         let mut error = match sender.try_send_request(request.for_pod()).await {
             Ok(response) => {
                 *touched = true;
-                if head_bytes(response.headers()) > worker.shared.limits.head_bytes {
-                    // It would not fit where it is passed on together with others.
-                    return Err(begun.failed(Failure::Broken));
-                }
                 begun.note_report(response.headers());
                 let now = Instant::now();
                 let latency = now.saturating_duration_since(begun.began);
@@ -150,11 +146,6 @@ async fn to_pod(
         // whether the pod is there.
         connection = Box::pin(worker.pods.dial(key)).await;
     }
-}
-
-/// Bytes of the lines of a head, beside what separates them.
-fn head_bytes(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
 async fn to_h2c_pod(

@@ -34,9 +34,11 @@ pub(crate) const CLIENT: Terms = Terms { burst: 10_000, a_second: 1_000, bad_str
 pub(crate) const PEER: Terms = Terms { burst: 40_000, a_second: 4_000, bad_streams: None };
 /// Bytes sent to the peer that allow it one more.
 const BYTES_EACH: u64 = 4_096;
-/// What a frame of DATA that is sent to the peer allows it: many answer each by a WINDOW_UPDATE, and by a PING, from which they
-/// learn how large their windows should be.
+/// How many PING and WINDOW_UPDATE a frame of DATA that is sent to the peer allows it: many answer each by one of both, from
+/// which they learn how large their windows should be.
 const DATA_ALLOWS: u64 = 2;
+const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
 /// What a stream given up costs: a request was begun for it.
 const RESET: u64 = 2;
 /// What comes before the first frame (RFC 9113 §3.4).
@@ -65,13 +67,26 @@ struct Allowance {
     left: u64,
     since: Instant,
     sent: u64,
-    /// Frames of DATA that were sent since.
-    data: u64,
+    /// Acknowledgements that are free, for what was sent.
+    acks: u64,
 }
 
 impl Allowance {
     const fn new(terms: Terms, now: Instant) -> Self {
-        Self { terms, left: terms.burst, since: now, sent: 0, data: 0 }
+        Self { terms, left: terms.burst, since: now, sent: 0, acks: 0 }
+    }
+
+    /// Takes the price of frames of which so many acknowledge what was sent; false when there is not enough left.
+    fn pay_beside(&mut self, acks: u64, others: u64, now: Instant) -> bool {
+        let free = acks.min(self.acks);
+        self.acks -= free;
+        let price = acks - free + others;
+        price == 0 || self.pay(price, now)
+    }
+
+    /// So many frames of DATA were sent.
+    fn sent_data(&mut self, frames: u64) {
+        self.acks = self.acks.saturating_add(frames * DATA_ALLOWS).min(self.terms.burst);
     }
 
     /// Takes the price of a frame; false when there is not enough left.
@@ -97,9 +112,7 @@ impl Allowance {
         }
         let by_bytes = self.sent / BYTES_EACH;
         self.sent %= BYTES_EACH;
-        let by_data = std::mem::take(&mut self.data).saturating_mul(DATA_ALLOWS);
-        let more = by_time.saturating_add(by_bytes).saturating_add(by_data);
-        self.left = self.left.saturating_add(more).min(self.terms.burst);
+        self.left = self.left.saturating_add(by_time).saturating_add(by_bytes).min(self.terms.burst);
     }
 }
 
@@ -191,9 +204,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Priced<S> {
         if buf.filled().len() > before {
             this.heard.note();
         }
-        let mut total: u64 = 0;
-        this.reader.read(&buf.filled()[before..], |kind, flags, length| total += price(kind, flags, length));
-        if total > 0 && !this.allowance.pay(total, Instant::now()) {
+        let (mut acks, mut others) = (0, 0);
+        this.reader.read(&buf.filled()[before..], |kind, flags, length| match kind {
+            PING | WINDOW_UPDATE => acks += 1,
+            _ => others += price(kind, flags, length),
+        });
+        if acks + others > 0 && !this.allowance.pay_beside(acks, others, Instant::now()) {
             this.cut.increment(1);
             return Poll::Ready(Err(io::Error::other("more control frames than requests need")));
         }
@@ -215,7 +231,7 @@ impl<S: AsyncWrite + Unpin> Priced<S> {
                 self.written.read(&piece[..taken], |kind, _, length| data += u64::from(kind == 0 && length > 0));
                 left -= taken;
             }
-            self.allowance.data += data;
+            self.allowance.sent_data(data);
         }
         polled
     }
@@ -300,11 +316,10 @@ mod tests {
         allowance.sent = 3 * BYTES_EACH + 1;
         assert!(allowance.pay(3, later) && !allowance.pay(1, later), "a window update for each few kilobytes is fair");
         assert_eq!(allowance.sent, 1);
-        allowance.data = 5;
-        assert!(
-            allowance.pay(10, later) && !allowance.pay(1, later),
-            "as are an update and a ping for each frame of data"
-        );
+        allowance.sent_data(5);
+        assert!(!allowance.pay_beside(0, 1, later), "for acknowledgements only");
+        assert!(allowance.pay_beside(10, 0, later), "an update and a ping for each frame of data");
+        assert!(!allowance.pay_beside(1, 0, later));
         assert!(!allowance.pay(CLIENT.burst + 1, start + Duration::from_secs(3_600)), "what is saved has a ceiling");
         assert!(allowance.pay(CLIENT.burst, start + Duration::from_secs(3_600)));
     }

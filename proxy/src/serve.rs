@@ -107,7 +107,6 @@ pub(crate) async fn serve(
 ) -> Response<Answer> {
     let asked = extended_connect::asked(&mut request, given);
     let connects = asked.is_some();
-    let no_body = request.body().is_end_stream();
     let (version, head_only) = (request.version(), request.method() == Method::HEAD);
     // What is refused by a 200 of gRPC would be taken for a grant.
     let grpc = !connects && is_grpc(request.headers());
@@ -124,8 +123,8 @@ pub(crate) async fn serve(
     }
     // What was ambiguous in one request may have hidden another: nothing more is read after it.
     let refused = matches!(result, Err(Kind::Request(_)));
-    // What is still to come of a body, or never will, is not to be taken for a request, nor a request for that.
-    let owing = !no_body && !visit.clock.is_whole();
+    // Somebody waits for the rest of its body: that is not to be taken for a request, nor a request for that.
+    let owing = visit.clock.is_coming();
     let latency = began.elapsed();
     gone.answered();
     visit.clock.answer_begins();

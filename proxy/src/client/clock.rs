@@ -114,8 +114,8 @@ impl HeadClock {
         }
     }
 
-    /// True while more of a request is to come.
-    pub(super) fn is_coming(&self) -> bool {
+    /// True while somebody waits for more of a request.
+    pub(crate) fn is_coming(&self) -> bool {
         self.coming.load(Ordering::Relaxed) > 0
     }
 
@@ -146,11 +146,6 @@ impl HeadClock {
 
     fn reach(&self, stage: Stage) {
         self.stage.store(stage as u8, Ordering::Relaxed);
-    }
-
-    /// True when all of the last request has come.
-    pub(crate) fn is_whole(&self) -> bool {
-        matches!(self.stage(), Stage::Whole | Stage::WholeOld)
     }
 
     /// How far the request under way has come; `None` without one.

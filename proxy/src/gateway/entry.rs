@@ -133,6 +133,10 @@ async fn admitted(
     outgoing.hints = peer.hints.sink_of_stream(voice);
     spare(&outgoing, repeated.as_ref());
     let (reply, _) = exchange(worker, &route, Scope::Local, &outgoing).await?;
+    if head_bytes(reply.response.headers()) > worker.shared.limits.head_bytes {
+        // It would end the link, with what others have on it.
+        return Err(Lost { kind: Kind::Broken, touched: true });
+    }
     if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody asked for it, and HTTP/2 has no such status.
         return Err(Lost { kind: Kind::Broken, touched: true });
@@ -176,4 +180,9 @@ fn text<'h>(headers: &'h HeaderMap, name: &http::HeaderName) -> Option<&'h str> 
         (Some(one), None) => one.to_str().ok(),
         _ => None,
     }
+}
+
+/// Bytes of the lines of a head, beside what separates them.
+fn head_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }

@@ -23,7 +23,7 @@ const STREAM_WINDOW: u32 = 64 << 10;
 /// stop reading hold up nobody else.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * Line::MOST_STREAMS;
 /// How much more than its content what is not read may cost, in bytes ([as on links](crate::links::bounds::FRAMES_BYTES)): as much
-/// as messages of 25 bytes on all streams.
+/// as messages of 25 bytes on a hundred streams.
 const FRAMES_BYTES: usize = 64 << 20;
 /// How often a connection without streams is looked at; unused twice in a row, it is closed.
 const IDLE_LOOK: Duration = Duration::from_secs(15);

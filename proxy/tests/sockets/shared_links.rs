@@ -10,9 +10,10 @@ use tokio::task::JoinSet;
 use crate::plain::{LIMIT, accepted, head, rest};
 use crate::streams::{Both, ask};
 
-/// One worker, so that all share its link.
+/// One worker, so that all share its link, which is not given up for being slow.
 fn one_worker(config: &mut ProxyConfig) {
     config.workers = std::num::NonZeroUsize::new(1);
+    config.timeouts.link_slack = LIMIT;
 }
 
 /// A request under way to the far cluster, and what makes sure that it was never disturbed.

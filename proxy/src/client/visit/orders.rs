@@ -47,7 +47,8 @@ impl Visit {
     /// What the connection must be told at this moment.
     fn judge(&self, worker: &Rc<Worker>, phase: Phase, overdue: Option<Overdue>, now: Instant) -> Order {
         // A reader that nobody reads from hears of nothing, and does not leave by itself.
-        let late = overdue.is_some() || self.clock.waited(now) >= worker.shared.timeouts.body;
+        let still = self.clock.waited(now) >= worker.shared.timeouts.body && !self.clock.is_unsent();
+        let late = overdue.is_some() || still;
         let stuck = (late || matches!(phase, Phase::Stopping(_))) && self.only_takes_in();
         if overdue == Some(Overdue::Head) || stuck {
             return Order::Cut;
