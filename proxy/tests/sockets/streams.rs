@@ -30,18 +30,13 @@ impl Both {
     }
 
     pub async fn with(edit: impl Fn(&mut ProxyConfig)) -> Self {
-        Self::apart(None, edit).await
-    }
-
-    /// The same with so much delay each way between the clusters.
-    pub async fn apart(delay: Option<Duration>, edit: impl Fn(&mut ProxyConfig)) -> Self {
         let mut site = Site::new("us-west");
         site.export();
         site.slice(1);
         site.import("http");
         let near = listen(site.pod(0)).await;
         site.start_with(&edit).await;
-        let mut pair = Pair::speaking("http", 1, delay, edit).await;
+        let mut pair = Pair::speaking("http", 1, None, edit).await;
         pair.west_pods.clear();
         pair.east_pods.clear();
         let far = listen(pair.east.pod(0)).await;
