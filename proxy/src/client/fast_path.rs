@@ -88,6 +88,13 @@ enum Ended {
     Gone,
 }
 
+impl Ended {
+    /// The request that was read goes another way, and its pod has said nothing.
+    const fn other(cause: Cause) -> Self {
+        Self::Other(cause, Bytes::new())
+    }
+}
+
 /// What makes a request leave, and so who goes on a detour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
@@ -152,7 +159,7 @@ impl Lane<'_> {
                 Ok(next) => self.stage = next,
                 Err(Ended::Other(cause, heard)) => {
                     self.leave(cause, heard);
-                    return Poll::Ready(Ended::Other(cause, Bytes::new()));
+                    return Poll::Ready(Ended::other(cause));
                 }
                 Err(ended) => return Poll::Ready(ended),
             }

@@ -236,6 +236,12 @@ impl Visit {
         self.returns.set(own && all && !self.leaves_http());
     }
 
+    /// All of the last request has come; `old`: in HTTP/1.0.
+    fn came_whole(&self, old: bool) {
+        self.goes_the_long_way();
+        self.clock.request_whole(old);
+    }
+
     /// True when nothing is under way on it, in or out.
     fn is_idle(&self) -> bool {
         self.active.get() == 0 && self.clock.is_idle()
@@ -305,13 +311,12 @@ impl fmt::Debug for LastOfRequest {
 impl LastOfRequest {
     /// For the request under way on that visit, in this version; `None` when it has `no_body` and so has come.
     pub(crate) fn of(visit: &Rc<Visit>, version: Version, no_body: bool) -> Option<Self> {
-        let (number, old) = (visit.number.get(), version < Version::HTTP_11);
-        let last = Self { visit: visit.clone(), number, old, _coming: Coming::of(&visit.clock) };
+        let old = version < Version::HTTP_11;
         if no_body {
-            last.came();
+            visit.came_whole(old);
             return None;
         }
-        Some(last)
+        Some(Self { visit: visit.clone(), number: visit.number.get(), old, _coming: Coming::of(&visit.clock) })
     }
 
     /// False when another came since, as it may once this one was answered: the rest of it concerns its pod only.
@@ -329,8 +334,7 @@ impl LastOfRequest {
     /// The last of it has come.
     pub(crate) fn came(&self) {
         if self.is_of_last() {
-            self.visit.goes_the_long_way();
-            self.visit.clock.request_whole(self.old);
+            self.visit.came_whole(self.old);
         }
     }
 }

@@ -146,7 +146,7 @@ impl<'w> Client<'w> {
         };
         match asked.way {
             Way::Sent { .. } => Ok(()),
-            _ => Err(Ended::Other(Cause::Moment, Bytes::new())),
+            _ => Err(Ended::other(Cause::Moment)),
         }
     }
 }

@@ -23,7 +23,7 @@ impl<'w> Client<'w> {
                     Poll::Pending => return self.poll_interruption(asked, cx),
                 },
                 Way::Failed(_) | Way::Partly { .. } => {
-                    return Poll::Ready(Err(Ended::Other(Cause::Moment, Bytes::new())));
+                    return Poll::Ready(Err(Ended::other(Cause::Moment)));
                 }
                 Way::Sent { .. } => ready!(self.poll_head_of_answer(asked, cx))?,
                 Way::Passing { left: 0, .. } => asked.let_go(self.worker),
@@ -45,7 +45,7 @@ impl<'w> Client<'w> {
         };
         let raw = read.filled();
         if result.is_err() || raw.is_empty() {
-            return Poll::Ready(Err(Ended::Other(Cause::Moment, Bytes::new())));
+            return Poll::Ready(Err(Ended::other(Cause::Moment)));
         }
         let now = Instant::now();
         let named = self.worker.named(&self.worker.shared.local);
@@ -87,7 +87,7 @@ impl<'w> Client<'w> {
         if self.visit.is_cut(cx) || matches!(stirred, Poll::Ready(Err(_))) {
             return Poll::Ready(Err(Ended::Gone));
         }
-        let other = |cause| Poll::Ready(Err(Ended::Other(cause, Bytes::new())));
+        let other = |cause| Poll::Ready(Err(Ended::other(cause)));
         if stirred.is_ready() {
             // It may be there though it has ended its direction, or has more to say: hyper knows what to do.
             return other(Cause::Client);

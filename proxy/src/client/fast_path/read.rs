@@ -4,7 +4,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
@@ -27,7 +26,7 @@ impl<'w> Client<'w> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Asked<'w>, Ended>> {
         match self.visit.while_idle(cx) {
-            WhileIdle::End if self.awaited.is_some() => return other(Cause::Moment),
+            WhileIdle::End if self.awaited.is_some() => return Poll::Ready(Err(Ended::other(Cause::Moment))),
             WhileIdle::End => return Poll::Ready(Err(Ended::Over)),
             WhileIdle::Park if self.awaited.is_none() => self.park(parking),
             WhileIdle::Park | WhileIdle::Wait => {}
@@ -35,7 +34,7 @@ impl<'w> Client<'w> {
         if !self.door.is_fast() {
             let stirred = ready!(self.io.poll_stirred(cx));
             self.visit.stirred();
-            return Poll::Ready(Err(stirred.map_or(Ended::Gone, |_| Ended::Other(Cause::Moment, Bytes::new()))));
+            return Poll::Ready(Err(stirred.map_or(Ended::Gone, |_| Ended::other(Cause::Moment))));
         }
         let worker = self.worker;
         let mut scratch = worker.scratch.borrow_mut();
@@ -64,7 +63,7 @@ impl<'w> Client<'w> {
             Reading::Incomplete | Reading::Other => Err(Cause::Client),
         };
         self.awaited = None;
-        Poll::Ready(asked.map_err(|cause| Ended::Other(cause, Bytes::new())))
+        Poll::Ready(asked.map_err(Ended::other))
     }
 
     /// Reads as much of a request as there is, and translates it. `None` when the client has gone.
@@ -108,9 +107,4 @@ impl<'w> Client<'w> {
             (self.request, self.unsent, self.alarm) = (Vec::new(), Vec::new(), Alarm::default());
         }
     }
-}
-
-/// The request that was read goes another way.
-fn other<T>(cause: Cause) -> Poll<Result<T, Ended>> {
-    Poll::Ready(Err(Ended::Other(cause, Bytes::new())))
 }
