@@ -1,7 +1,7 @@
 //! The load: pods in us-west that never stop asking, and what they saw.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use strait_load::generator::now_us;
@@ -18,6 +18,30 @@ pub const NAMESPACE: &str = "strait-clients";
 pub const NODE: &str = "us-west-1";
 /// The longest a request can take: its own limit, and the flush.
 const SETTLED: Duration = Duration::from_millis(2_500);
+
+/// A stretch of time under watch: which requests belong to it, by the wall clock that their lines tell, and how long it
+/// truly was. The wall clock can be set in the middle of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Stretch {
+    pub window: Window,
+    length: Duration,
+    ended: Instant,
+}
+
+impl Stretch {
+    /// From a moment that both clocks told, until now.
+    pub fn since((from_us, began): (u64, Instant)) -> Self {
+        let ended = Instant::now();
+        Self { window: Window { from_us, to_us: now_us() }, length: ended - began, ended }
+    }
+
+    /// The last of the time.
+    pub fn last(length: Duration) -> Self {
+        let (to_us, ended) = (now_us(), Instant::now());
+        let from_us = to_us.saturating_sub(u64::try_from(length.as_micros()).unwrap_or(u64::MAX));
+        Self { window: Window { from_us, to_us }, length, ended }
+    }
+}
 
 /// A load generator in a pod of its own.
 #[derive(Clone, Debug)]
@@ -89,26 +113,30 @@ spec:
         )
     }
 
-    /// Everything that was due in a window, once all of it has ended.
+    /// Everything that was due in a stretch, once all of it has ended.
     ///
     /// # Errors
     /// When the client has stopped, or could not keep its own rate: then its numbers say nothing about the product.
-    pub fn samples(&self, window: Window) -> Result<Vec<Sample>> {
-        let settled = window.to_us + u64::try_from(SETTLED.as_micros()).unwrap_or(u64::MAX);
-        wait::until(&format!("client {} past the window", self.name), Duration::from_secs(15), || {
-            Ok((now_us() > settled && self.newest()? >= window.to_us).then_some(()))
+    pub fn samples(&self, stretch: Stretch) -> Result<Vec<Sample>> {
+        let settled_us = stretch.window.to_us + u64::try_from(SETTLED.as_micros()).unwrap_or(u64::MAX);
+        wait::until(&format!("client {} past the window", self.name), Duration::from_secs(30), || {
+            Ok((stretch.ended.elapsed() > SETTLED && self.newest()? >= settled_us).then_some(()))
         })?;
         let (samples, _) =
-            summary::read(&self.file, window).with_context(|| format!("reading {}", self.file.display()))?;
+            summary::read(&self.file, stretch.window).with_context(|| format!("reading {}", self.file.display()))?;
         let late = samples.iter().filter(|s| s.kind == Kind::Late).count();
-        let due = f64::from(self.rate) * window.seconds();
+        let due = f64::from(self.rate) * stretch.length.as_secs_f64();
         #[allow(clippy::cast_precision_loss)]
         let kept_up = (samples.len() - late) as f64 >= due * 0.95 - 2.0;
         if !kept_up {
+            let hole = longest_hole(&samples, stretch.window);
             bail!(
-                "client {} sent {} of {due:.0} requests in time ({late} late): this machine is too busy to judge",
+                "client {} sent {} of {due:.0} requests in time ({late} late, {} ms without any at {} ms): this machine \
+                 is too busy to judge",
                 self.name,
-                samples.len()
+                samples.len(),
+                (hole.to_us - hole.from_us) / 1000,
+                (hole.from_us - stretch.window.from_us) / 1000,
             );
         }
         Ok(samples)
@@ -136,6 +164,14 @@ spec:
             Ok((samples.len() >= self.rate as usize * 2 && samples.iter().all(Sample::is_ok)).then_some(()))
         })
     }
+}
+
+/// Between which two requests, or ends of the window, the most time was.
+fn longest_hole(samples: &[Sample], window: Window) -> Window {
+    let mut due: Vec<u64> = samples.iter().map(|s| s.start_us).chain([window.from_us, window.to_us]).collect();
+    due.sort_unstable();
+    let holes = due.windows(2).map(|w| Window { from_us: w[0], to_us: w[1] });
+    holes.max_by_key(|h| h.to_us - h.from_us).unwrap_or(window)
 }
 
 /// Starts them, or starts them anew.

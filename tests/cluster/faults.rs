@@ -8,7 +8,7 @@ pub mod network;
 pub mod node;
 pub mod pods;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use strait_load::generator::now_us;
@@ -16,7 +16,7 @@ use strait_load::sample::Sample;
 use strait_load::summary::{Summary, Window, first_answer};
 
 use crate::bounds::{self, Bound};
-use crate::clients::Client;
+use crate::clients::{Client, Stretch};
 use crate::table::Row;
 use crate::wait::pause;
 use crate::world::World;
@@ -55,15 +55,15 @@ pub fn observe(
     watch: Duration,
     act: impl FnOnce(&World) -> Result<()>,
 ) -> Result<()> {
-    let from_us = now_us();
+    let begin = (now_us(), Instant::now());
     let acted = act(world);
     pause(watch);
-    let window = Window { from_us, to_us: now_us() };
+    let stretch = Stretch::since(begin);
     let mut wrong: Vec<String> = acted.err().map(|e| format!("{e:#}")).into_iter().collect();
     for client in world.clients.clone() {
         let served = if client.is_model() { expected.model } else { expected.tally };
-        match client.samples(window) {
-            Ok(samples) => wrong.extend(judge(world, fault, &client, served, window, &samples)),
+        match client.samples(stretch) {
+            Ok(samples) => wrong.extend(judge(world, fault, &client, served, stretch.window, &samples)),
             Err(e) => wrong.push(format!("{e:#}")),
         }
     }

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use strait_load::generator::now_us;
-use strait_load::summary::Window;
 
 use super::{Expected, Served, observe, seconds};
+use crate::clients::Stretch;
 use crate::setup::{model_pods, scale, wait_scaled};
 use crate::world::{FAR, HOME, NAMESPACE, NEAR, SERVICE, World};
 use crate::{kill, wait};
@@ -54,10 +53,9 @@ fn longest_ramp(world: &World) -> Duration {
 /// Waits until every answer of three seconds came from one of these.
 pub fn home_again(world: &World, places: &[&str], limit: Duration) -> Result<()> {
     wait::until("every answer from home", limit, || {
-        let now = now_us();
-        let window = Window { from_us: now.saturating_sub(3_000_000), to_us: now };
+        let stretch = Stretch::last(Duration::from_secs(3));
         for client in world.clients.iter().filter(|c| c.is_model()) {
-            let samples = client.samples(window)?;
+            let samples = client.samples(stretch)?;
             if samples.is_empty() || samples.iter().any(|s| s.is_ok() && !places.contains(&s.served_by.as_str())) {
                 return Ok(None);
             }

@@ -103,7 +103,7 @@ impl Connection {
             .map_err(|_| Kind::Other)?;
         let answer =
             timeout_at(deadline, self.exchange(request, server_header)).await.map_err(|_| Kind::AnswerTimeout)??;
-        let reusable = self.sender.ready().await.is_ok();
+        let reusable = matches!(timeout_at(deadline, self.sender.ready()).await, Ok(Ok(())));
         Ok((answer, reusable.then_some(self)))
     }
 

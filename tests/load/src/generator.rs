@@ -56,7 +56,7 @@ struct Shared {
 pub async fn run(plan: Plan, samples: mpsc::Sender<Sample>, stop: CancellationToken) {
     let step = Duration::from_secs(1) / plan.rate.max(1);
     let bound = most_in_flight(&plan);
-    let (begin, begin_us) = (Instant::now(), now_us());
+    let begin = Instant::now();
     let pools = plan.targets.iter().map(|_| Pool::new(KEPT)).collect();
     let shared = Arc::new(Shared { plan, pools, samples });
     let permits = Arc::new(Semaphore::new(bound));
@@ -71,11 +71,7 @@ pub async fn run(plan: Plan, samples: mpsc::Sender<Sample>, stop: CancellationTo
             () = stop.cancelled() => break,
             () = sleep_until(begin + offset) => {}
         }
-        let due = Due {
-            at: begin + offset,
-            start_us: begin_us + micros(offset),
-            target: i as usize % shared.plan.targets.len(),
-        };
+        let due = Due::at(begin + offset, i as usize % shared.plan.targets.len());
         match Arc::clone(&permits).try_acquire_owned() {
             Ok(permit) => {
                 let shared = Arc::clone(&shared);
@@ -105,6 +101,15 @@ struct Due {
     at: Instant,
     start_us: u64,
     target: usize,
+}
+
+impl Due {
+    /// The schedule is the steady clock's; its name for others is the wall clock's of this moment, which may be set between
+    /// two requests of a load that runs for hours.
+    fn at(at: Instant, target: usize) -> Self {
+        let ago = Instant::now().saturating_duration_since(at);
+        Self { at, start_us: now_us().saturating_sub(micros(ago)), target }
+    }
 }
 
 impl Shared {

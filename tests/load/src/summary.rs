@@ -20,12 +20,6 @@ pub struct Window {
 impl Window {
     /// All of time.
     pub const ALL: Self = Self { from_us: 0, to_us: u64::MAX };
-
-    /// Seconds from its begin to its end.
-    #[must_use]
-    pub fn seconds(&self) -> f64 {
-        std::time::Duration::from_micros(self.to_us.saturating_sub(self.from_us)).as_secs_f64()
-    }
 }
 
 /// Counts and times of some samples.
