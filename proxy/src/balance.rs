@@ -18,6 +18,7 @@ mod capacity;
 mod checking;
 mod choice;
 mod driver;
+mod errors;
 mod failback;
 mod latency;
 mod overload;

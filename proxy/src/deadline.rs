@@ -16,6 +16,10 @@ pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeou
 /// Digits that a `grpc-timeout` may have.
 const DIGITS: usize = 8;
 const MOST: u128 = 100_000_000 - 1;
+/// The longest that a policy grants an answer to begin in; another cluster's proxy is not given more.
+const LONGEST: Duration = Duration::from_secs(3_600);
+/// No proxy has this much time left.
+const ABSURD: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 /// A request's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +40,14 @@ impl Deadline {
         Self { began, at, call: call.map(|call| began + call) }
     }
 
-    /// The same with what another cluster's proxy has left, if it says.
+    /// The same for a request of another cluster's proxy: what that has left counts in place of the own limit, if it says. It
+    /// follows its own policy, which may grant more or less than this daemon is set to.
     pub(crate) fn carried(self, headers: &HeaderMap) -> Self {
         let left =
             headers.get(hygiene::DEADLINE).and_then(|v| v.to_str().ok()?.parse().ok()).map(Duration::from_millis);
         // An absurd number is as good as none.
-        let at = left.and_then(|left| self.began.checked_add(left)).map_or(self.at, |at| at.min(self.at));
-        Self { at, ..self }
+        let left = left.filter(|left| *left < ABSURD).map(|left| self.began + left.min(LONGEST));
+        Self { at: left.map_or(self.at, |at| self.within_call(at)), ..self }
     }
 
     /// The same, for a request whose body took until then to come.
@@ -170,7 +175,8 @@ mod tests {
             ("a malformed one", with(GRPC_TIMEOUT, "soon"), true, limit),
             ("not a gRPC request", with(GRPC_TIMEOUT, "2S"), false, limit),
             ("what the other proxy has left", with(hygiene::DEADLINE, "700"), false, Duration::from_millis(700)),
-            ("more than there is here", with(hygiene::DEADLINE, "70000"), false, limit),
+            ("more than there is here", with(hygiene::DEADLINE, "70000"), false, Duration::from_secs(70)),
+            ("more than any policy grants", with(hygiene::DEADLINE, "7000000"), false, LONGEST),
             ("an absurd number", with(hygiene::DEADLINE, "18446744073709551615"), false, limit),
             ("no number", with(hygiene::DEADLINE, "x"), false, limit),
         ] {

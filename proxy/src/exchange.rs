@@ -14,8 +14,8 @@ use crate::deadline::worth_beginning;
 use crate::failure::Kind;
 use crate::outgoing::Outgoing;
 use crate::policy::ServicePolicy;
-use crate::retry::{Counted, Failure, Next, Tally, next};
-use crate::route::ServiceRoute;
+use crate::retry::{Failure, Next, Tally, next};
+use crate::route::{Between, Replay, ServiceRoute};
 use crate::worker::Worker;
 pub(crate) use hedge::hedge_after;
 use hedge::{Ground, Missed, Past};
@@ -77,9 +77,10 @@ pub(crate) async fn exchange(
     let mut held_since: Option<Instant> = None;
     let mut waiting_since: Option<Instant> = None;
     let mut lost = Lost { kind: Kind::NoEndpoints, touched: false };
-    let mut room: Option<Counted> = None;
+    let mut room: Option<Replay> = None;
     let mut hold = false;
     let mut takeover = request.takeover.as_deref();
+    let mut between: Option<Between> = None;
     loop {
         if hold && !pause(&mut held_since, timeouts.hold).await {
             return Err(lost);
@@ -112,6 +113,7 @@ pub(crate) async fn exchange(
         let own_end = each.map(|limit| now + limit).filter(|end| *end < deadline);
         let ground = Ground { worker, route: current, scope, request, allowance };
         let past = Past { tried: &mut tried, tally: &mut tally, touched: &mut lost.touched };
+        drop(between.take());
         let failure = match ground.round(choice, now, own_end.unwrap_or(deadline), past).await {
             Ok(answered) => return Ok(answered),
             Err(Missed::Failed(failure)) => failure,
@@ -119,6 +121,7 @@ pub(crate) async fn exchange(
             Err(Missed::Late) => return Err(Lost { kind: Kind::Timeout, touched: true }),
         };
         drop(room.take());
+        between = Some(current.repeats.between());
         tally.sent += scope.resent(request);
         tally.note(failure);
         lost.kind = failure.kind();
@@ -135,7 +138,7 @@ pub(crate) async fn exchange(
             Next::Again | Next::Hold => {}
             Next::Move => request.note_repeated(),
             Next::Replay => {
-                room = Some(wait_for_room(worker, allowance.budget_percent).await.ok_or(lost)?);
+                room = Some(wait_for_room(worker, current, allowance.budget_percent).await.ok_or(lost)?);
                 request.note_repeated();
                 now = Instant::now();
             }
@@ -189,10 +192,10 @@ pub(crate) fn choose<'r>(
 }
 
 /// A replay beyond the budget waits a little for one before it: a burst of them is spread, not refused.
-async fn wait_for_room(worker: &Worker, percent: u32) -> Option<Counted> {
+async fn wait_for_room(worker: &Worker, route: &ServiceRoute, percent: u32) -> Option<Replay> {
     let until = Instant::now() + FOR_ROOM;
     loop {
-        if let Some(room) = worker.budget.replay(percent) {
+        if let Some(room) = route.replay(percent) {
             return Some(room);
         }
         if Instant::now() >= until {

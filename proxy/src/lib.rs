@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Each worker is one thread with one `current_thread` runtime, its own `SO_REUSEPORT` sockets, its own pools and its
-//! own links; workers share nothing per request but the slots' atomics and the budget of replays.
+//! own links; workers share nothing per request but atomics: the slots' and, of what is sent again, the services' budgets.
 //!
 //! A plain request over HTTP/1.1 is carried from socket to socket without hyper, by the same decisions (`client::fast_path`), and
 //! is handed to the path below as soon as it turns out to be anything else.

@@ -59,7 +59,11 @@ pub(crate) struct Metrics {
     tunnels: Gauge,
     crossings: Gauge,
     retries: [Counter; Failure::LABELS.len()],
-    ejections: [Counter; 2],
+}
+
+/// What counts ejected targets: pods, and gateways.
+pub(crate) fn ejections() -> [Counter; 2] {
+    ["pod", "gateway"].map(|kind| counter!("strait_proxy_ejections_total", "kind" => kind))
 }
 
 impl Metrics {
@@ -85,7 +89,6 @@ impl Metrics {
             crossings: open("crossing"),
             tunnels_refused: counter!("strait_proxy_tunnels_refused_total"),
             retries: Failure::LABELS.map(|reason| counter!("strait_proxy_retries_total", "reason" => reason)),
-            ejections: ["pod", "gateway"].map(|kind| counter!("strait_proxy_ejections_total", "kind" => kind)),
         }
     }
 
@@ -120,11 +123,6 @@ impl Metrics {
         if let Some(at) = Failure::LABELS.iter().position(|l| *l == label) {
             self.retries[at].increment(1);
         }
-    }
-
-    /// A request's failure ejected its target.
-    pub(crate) fn ejected(&self, gateway: bool) {
-        self.ejections[usize::from(gateway)].increment(1);
     }
 
     /// A connection to the gateway port was not let in.

@@ -1,4 +1,4 @@
-//! Whether a failed attempt is followed by another: pure decisions, and the budget of replays.
+//! Whether a failed attempt is followed by another: pure decisions. The budget of replays is the route's (`route/repeats.rs`).
 //!
 //! Two things are told apart. An attempt that *touched* nothing (refused, turned away before any pod saw it) may
 //! always be followed by another: it costs the upstream nothing, and when all pods crash at once every request needs
@@ -20,8 +20,6 @@ use crate::hygiene::Refused;
 pub(crate) const MAX_CHEAP: u32 = 4;
 /// An attempt that has less than this left of the request's time is not begun.
 const TOO_LATE: Duration = Duration::from_millis(5);
-/// Replays under way at once that are always allowed.
-const BUDGET_FLOOR: u32 = 3;
 
 /// How often requests of one service may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,30 +208,19 @@ pub(crate) fn idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE)
 }
 
-/// Replays under way on one worker, against the requests under way there: 20 % unless a service has another part, and
-/// never fewer than 3 unless it wants none.
+/// Requests under way on one worker.
 #[derive(Debug, Default)]
-pub(crate) struct Budget {
-    requests: Rc<Cell<u32>>,
-    replays: Rc<Cell<u32>>,
-}
+pub(crate) struct Requests(Rc<Cell<u32>>);
 
-impl Budget {
-    /// Counts a request in and out.
-    pub(crate) fn request(&self) -> Counted {
-        Counted::one(&self.requests)
+impl Requests {
+    /// Counts one in and out.
+    pub(crate) fn one(&self) -> Counted {
+        Counted::one(&self.0)
     }
 
-    /// Requests under way.
-    pub(crate) fn requests(&self) -> u32 {
-        self.requests.get()
-    }
-
-    /// Takes room for one replay of a service that may use `percent` of the requests under way; `None` when there is none.
-    pub(crate) fn replay(&self, percent: u32) -> Option<Counted> {
-        let part = u64::from(self.requests.get()) * u64::from(percent) / 100;
-        let room = if percent == 0 { 0 } else { BUDGET_FLOOR.max(u32::try_from(part).unwrap_or(u32::MAX)) };
-        (self.replays.get() < room).then(|| Counted::one(&self.replays))
+    /// How many there are.
+    pub(crate) fn under_way(&self) -> u32 {
+        self.0.get()
     }
 }
 
@@ -331,20 +318,5 @@ mod tests {
             Next::GiveUp,
             "once and not again"
         );
-    }
-
-    #[test]
-    fn the_budget_is_a_fifth_of_what_is_under_way_and_three_at_least() {
-        let budget = Budget::default();
-        let _few: Vec<_> = (0..5).map(|_| budget.request()).collect();
-        let held: Vec<_> = (0..4).map(|_| budget.replay(20)).collect();
-        assert_eq!(held.iter().flatten().count(), 3);
-        drop(held);
-        let _many: Vec<_> = (0..95).map(|_| budget.request()).collect();
-        let held: Vec<_> = (0..30).map(|_| budget.replay(20)).collect();
-        assert_eq!(held.iter().flatten().count(), 20);
-        assert!(budget.replay(20).is_none() && budget.replay(50).is_some(), "a service may have more");
-        drop(held);
-        assert!(budget.replay(0).is_none(), "or none");
     }
 }

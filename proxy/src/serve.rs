@@ -55,8 +55,11 @@ impl Finish for Passing {
     }
 
     fn broke(&mut self) {
+        let now_ms = self.worker.shared.now_ms();
         if self.flight.owes() {
-            self.flight.settle(|_| Outcome::Broken, self.worker.shared.now_ms());
+            self.flight.settle(|_| Outcome::Broken, now_ms);
+        } else {
+            self.flight.broke_off(now_ms);
         }
     }
 
@@ -74,7 +77,7 @@ impl Finish for Passing {
 
     fn finish(mut self, whole: bool) {
         // A call that is cut short by its client says nothing; one that ends without a status is broken.
-        if whole {
+        if whole && self.flight.owes() {
             self.broke();
         }
         if let (Held::Pod(key, sender), true) = (self.held, whole) {
@@ -111,7 +114,7 @@ pub(crate) async fn serve(
     // What is refused by a 200 of gRPC would be taken for a grant.
     let grpc = !connects && is_grpc(request.headers());
     let under_way = UnderWay {
-        _request: worker.budget.request(),
+        _request: worker.requests.one(),
         _busy: Some(busy),
         // Who receives a stream of gRPC may take its time.
         outflow: visit.outflow().filter(|_| !grpc),
@@ -173,7 +176,7 @@ async fn serve_admitted(
     let urgency = Urgency::of(request.headers());
     // What was admitted on the fast path is under way.
     let admitted = takeover.is_some();
-    if !admitted && !admits(worker.budget.requests(), worker.shared.limits.requests, urgency) {
+    if !admitted && !admits(worker.requests.under_way(), worker.shared.limits.requests, urgency) {
         return Err(Kind::Overloaded);
     }
     let upgrade = request.headers().contains_key(header::UPGRADE).then(|| visit.may_leave_http());

@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::plan::plan;
 use crate::pods::{BarePods, H2cPods, Pods};
 use crate::quiet::Quiet;
-use crate::retry::Budget;
+use crate::retry::Requests;
 use crate::route::RouteTable;
 use crate::shared::{Phase, Shared};
 
@@ -47,7 +47,7 @@ pub(crate) struct Worker {
     pub(crate) h2c: Rc<H2cPods>,
     pub(crate) links: Links,
     pub(crate) reports: Reports,
-    pub(crate) budget: Budget,
+    pub(crate) requests: Requests,
     pub(crate) metrics: Metrics,
     pub(crate) tasks: TaskTracker,
     pub(crate) phase: watch::Receiver<Phase>,
@@ -82,7 +82,7 @@ impl Worker {
             h2c: Rc::new(H2cPods::new(&shared.limits)),
             links: Links::new(shared.clone()),
             reports: Reports::default(),
-            budget: Budget::default(),
+            requests: Requests::default(),
             metrics: Metrics::new(),
             tasks: TaskTracker::new(),
             seen: RefCell::new(phase.clone()),

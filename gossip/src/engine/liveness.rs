@@ -106,7 +106,7 @@ impl Engine {
             tracing::warn!(isolated, stale, peers = peers.len(), "peers went stale or came back together");
         }
         for cluster in &peers {
-            self.catalog.freshness(cluster).freeze(isolated);
+            self.catalog.freshness(cluster).freeze(isolated, now_ms);
         }
         self.isolated = isolated;
     }

@@ -7,7 +7,7 @@ use http::{HeaderMap, Response};
 use super::verdict::h2_outcome;
 use crate::balance::Choice;
 use crate::body::Incoming;
-use crate::health::{ENDPOINT_LOAD_METRICS, Outcome, Report, State, Target};
+use crate::health::{ENDPOINT_LOAD_METRICS, Outcome, Report};
 use crate::retry::Failure;
 use crate::route::InFlight;
 use crate::worker::Worker;
@@ -135,12 +135,7 @@ impl Try<'_> {
     }
 
     pub(super) fn note(&self, flight: &InFlight, outcome: Outcome) {
-        let slot = flight.slot();
-        let before = slot.breaker().state;
         flight.record(outcome, self.worker.shared.now_ms());
-        if before == State::Closed && slot.breaker().state == State::Open {
-            self.worker.metrics.ejected(matches!(slot.target(), Target::Gateway { .. }));
-        }
     }
 }
 

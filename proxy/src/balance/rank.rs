@@ -11,7 +11,8 @@
 
 use super::returning::Return;
 use super::settings::{Ranking, Settings};
-use super::spill::{ClusterInput, Side, UNKNOWN_RTT_MS, sane, worse};
+use super::errors::Errors;
+use super::spill::{ClusterInput, Side, UNKNOWN_RTT_MS, sane};
 use super::split::{Part, fill, ration};
 use crate::health::ClusterNumber;
 use crate::route::MAX_CLUSTERS;
@@ -66,7 +67,7 @@ impl Ranks {
         ranking: &Ranking,
         inputs: &[ClusterInput],
         sides: &[Side; MAX_CLUSTERS],
-        demand: f64,
+        (demand, errors): (f64, &Errors),
         settings: &Settings,
     ) -> Ranked {
         let len = inputs.len();
@@ -78,7 +79,7 @@ impl Ranks {
 
         let mut moving = false;
         for (at, input) in inputs.iter().enumerate() {
-            let held = worse(inputs, at) || (input.local && input.slow);
+            let held = errors.hold(now_ms, inputs, at) || (input.local && input.slow);
             let level = sides[at].level();
             let limit = self.returning(input.cluster).limit(now_ms, level, ideal[at], held, settings);
             places[at].limit = places[at].limit.min(limit);

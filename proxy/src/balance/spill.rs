@@ -12,6 +12,7 @@
 //! That is mode `LocalFirst`. The other modes ([`Ranking`]) use the same measurements and are in `rank.rs`.
 
 use super::capacity::HighWater;
+use super::errors::Errors;
 use super::failback::Failback;
 use super::rank::Ranks;
 use super::settings::{Ranking, Settings};
@@ -21,8 +22,6 @@ use crate::route::MAX_CLUSTERS;
 
 /// A remote whose latency is unknown counts as this far, in milliseconds.
 pub(super) const UNKNOWN_RTT_MS: f64 = 100.0;
-/// A local error ratio above the remote one by more than this holds the return.
-const ERROR_MARGIN: f64 = 0.01;
 
 /// One cluster's measurements. Capacities are in endpoints (weight units).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -108,6 +107,7 @@ pub struct Spill {
     settings: Settings,
     ranking: Ranking,
     marks: Vec<(ClusterNumber, HighWater)>,
+    errors: Errors,
     failback: Failback,
     ranks: Ranks,
 }
@@ -156,6 +156,7 @@ impl Spill {
     pub fn tick(&mut self, now_ms: u64, inputs: &[ClusterInput], demand: f64) -> Shares {
         let inputs = &inputs[..inputs.len().min(MAX_CLUSTERS)];
         let sides = self.sides(now_ms, inputs);
+        self.errors.step(now_ms, inputs);
         if self.ranking != Ranking::LocalFirst {
             return self.ranked(now_ms, inputs, &sides, demand);
         }
@@ -164,7 +165,7 @@ impl Spill {
         let rho = |s: &Side| if s.mark > 0.0 { (s.healthy / s.mark).min(1.0) } else { 0.0 };
         let target = local.map_or(0.0, |at| (phi * rho(&sides[at])).min(1.0));
         // A cluster that takes its export back has not failed: its share is what it was when it exports again.
-        let hold = holds(inputs);
+        let hold = holds(now_ms, &self.errors, inputs);
         let applied = local.map_or(0.0, |_| self.failback.step(now_ms, target, hold.is_some(), &self.settings));
         let hold = hold.or_else(|| self.failback.waits(now_ms, &self.settings).then_some(Hold::Waiting));
         let moving = local.is_some() && self.failback.rising(target) || !self.marks_settled(inputs, &sides);
@@ -190,7 +191,7 @@ impl Spill {
     /// The same for every other mode.
     fn ranked(&mut self, now_ms: u64, inputs: &[ClusterInput], sides: &[Side; MAX_CLUSTERS], demand: f64) -> Shares {
         let local = inputs.iter().position(|c| c.local);
-        let mut ranked = self.ranks.tick(now_ms, &self.ranking, inputs, sides, demand, &self.settings);
+        let mut ranked = self.ranks.tick(now_ms, &self.ranking, inputs, sides, (demand, &self.errors), &self.settings);
         if ranked.nobody && !inputs.is_empty() {
             // The own cluster first, since its last pods are tried as the least suspect anyway.
             let at = local.unwrap_or_else(|| usize::from(ranked.order[0]));
@@ -216,7 +217,7 @@ impl Spill {
             shares.trickle = returning.trickle(now_ms, target);
             shares.failovers = returning.failovers();
             let waits = returning.waits(now_ms, &self.settings).then_some(Hold::Waiting);
-            shares.hold = holds(inputs).or(waits).filter(|_| ranked.share[at] < target);
+            shares.hold = holds(now_ms, &self.errors, inputs).or(waits).filter(|_| ranked.share[at] < target);
         }
         shares
     }
@@ -228,7 +229,7 @@ impl Spill {
             let healthy = sane(input.healthy);
             let present = healthy.max(sane(input.expected));
             let mark = self.mark(input.cluster).step(now_ms, present, settings.decay_ms);
-            let able = (settings.overprovision * healthy).min(mark);
+            let able = (settings.overprovision * healthy).min(mark.max(present));
             let load = input.load.map_or(mark / 2.0, sane);
             let weight = if input.local { 1.0 } else { sane(input.weight).min(1.0) };
             let spare = weight * (able - load).max(0.0);
@@ -296,20 +297,10 @@ pub(super) fn sane(value: f64) -> f64 {
 }
 
 /// The own cluster answers worse than the others, or much slower than it used to: do not send it more yet.
-fn holds(inputs: &[ClusterInput]) -> Option<Hold> {
+fn holds(now_ms: u64, errors: &Errors, inputs: &[ClusterInput]) -> Option<Hold> {
     let at = inputs.iter().position(|i| i.local)?;
-    worse(inputs, at).then_some(Hold::Errors).or_else(|| inputs[at].slow.then_some(Hold::Slow))
-}
-
-/// More of one cluster's answers are bad than of the others'.
-pub(super) fn worse(inputs: &[ClusterInput], at: usize) -> bool {
-    let ratio = |(good, bad): (u32, u32)| (good + bad >= 20).then(|| f64::from(bad) / f64::from(good + bad));
-    let others = inputs.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, i)| i.answers);
-    let others = others.fold((0, 0), |(good, bad), more| (good + more.0, bad + more.1));
-    match (ratio(inputs[at].answers), ratio(others)) {
-        (Some(here), Some(there)) => here > there + ERROR_MARGIN,
-        _ => false,
-    }
+    let bad = errors.hold(now_ms, inputs, at).then_some(Hold::Errors);
+    bad.or_else(|| inputs[at].slow.then_some(Hold::Slow))
 }
 
 /// Σ min(1, φρ) below the threshold, ½ by default, although there is something.

@@ -21,8 +21,8 @@ use crate::attempt::{Reply, attempt};
 use crate::balance::{Attempted, Choice, pick_beside};
 use crate::metrics::Hedge;
 use crate::outgoing::Outgoing;
-use crate::retry::{Allowance, Counted, Failure, Tally};
-use crate::route::ServiceRoute;
+use crate::retry::{Allowance, Failure, Tally};
+use crate::route::{Replay, ServiceRoute};
 use crate::worker::Worker;
 
 /// The least that is waited beyond what is usual: pauses of garbage collectors and busy nodes are no black holes.
@@ -106,7 +106,7 @@ impl<'r> Ground<'r> {
                     Err(Missed::Late)
                 }
                 // Boxed, so that requests that are answered in time do not carry it.
-                None => Box::pin(self.race(first, choice, end, tried, tally)).await,
+                None => Box::pin(self.race(first, choice, end, Past { tried, tally, touched: &mut *touched })).await,
             }
         };
         *touched |= reached || matches!(ended, Err(Missed::Late));
@@ -130,12 +130,12 @@ impl<'r> Ground<'r> {
         mut first: Pin<&mut F>,
         choice: Choice<'r>,
         end: Instant,
-        tried: &mut Attempted,
-        tally: &mut Tally,
+        past: Past<'_>,
     ) -> Result<Answered, Missed>
     where
         F: Future<Output = Result<Reply, Failure>>,
     {
+        let Past { tried, tally, touched } = past;
         tried.note(&choice);
         let mut others = FuturesUnordered::new();
         let (mut first_runs, mut denied) = (true, false);
@@ -152,13 +152,16 @@ impl<'r> Ground<'r> {
                         failure
                     }
                 },
-                Some((result, cluster)) = others.next(), if !others.is_empty() => match result {
-                    Ok(reply) => {
-                        self.worker.metrics.hedges.count(Hedge::Won);
-                        return Ok((reply, ClusterId::clone(cluster)));
+                Some(Hedged { result, cluster, reached }) = others.next(), if !others.is_empty() => {
+                    *touched |= reached;
+                    match result {
+                        Ok(reply) => {
+                            self.worker.metrics.hedges.count(Hedge::Won);
+                            return Ok((reply, ClusterId::clone(cluster)));
+                        }
+                        Err(failure) => failure,
                     }
-                    Err(failure) => failure,
-                },
+                }
                 () = sleep_until(look), if may(true, *tally, under_way, self.allowance.sent) => {
                     look = Instant::now() + match self.another(&choice, tried) {
                         Ok((next, room)) => {
@@ -187,24 +190,32 @@ impl<'r> Ground<'r> {
     }
 
     /// Where the next hedge goes, which counts as tried, and its room in the budget.
-    fn another(self, first: &Choice<'_>, tried: &mut Attempted) -> Result<(Choice<'r>, Counted), Hedge> {
+    fn another(self, first: &Choice<'_>, tried: &mut Attempted) -> Result<(Choice<'r>, Replay), Hedge> {
         let now_ms = self.worker.shared.now_ms();
         let local_only = self.scope == Scope::Local;
         let pick = |rng: &mut fastrand::Rng| pick_beside(self.route, rng, now_ms, tried, first, local_only);
         let choice = self.worker.with_rng(pick).ok_or(Hedge::NoPlace)?;
-        let room = self.worker.budget.replay(self.allowance.budget_percent).ok_or(Hedge::NoRoom)?;
+        let room = self.route.replay(self.allowance.budget_percent).ok_or(Hedge::NoRoom)?;
         tried.note(&choice);
         Ok((choice, room))
     }
 
-    /// One attempt beside others, with its cluster.
-    async fn hedge(self, choice: Choice<'r>, _room: Counted) -> (Result<Reply, Failure>, &'r ClusterId) {
+    /// One attempt beside others.
+    async fn hedge(self, choice: Choice<'r>, _room: Replay) -> Hedged<'r> {
         self.request.note_repeated();
         self.worker.metrics.hedges.count(Hedge::Sent);
         let mut reached = false;
         let result = attempt(self.worker, &self.route.key, &choice, self.request, Instant::now(), &mut reached).await;
-        (result, choice.cluster)
+        Hedged { result, cluster: choice.cluster, reached }
     }
+}
+
+/// How a hedge ended.
+struct Hedged<'r> {
+    result: Result<Reply, Failure>,
+    cluster: &'r ClusterId,
+    /// A pod may have received it.
+    reached: bool,
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ pub(super) async fn serve(
     voice: &Voice,
 ) -> Response<Answer> {
     let (grpc, head_only) = (is_grpc(request.headers()), request.method() == Method::HEAD);
-    let under_way = UnderWay { _request: worker.budget.request(), _busy: None, outflow: None };
+    let under_way = UnderWay { _request: worker.requests.one(), _busy: None, outflow: None };
     let mut report = None;
     let result = match admitted(worker, peer, (request, voice), &mut report).await {
         Ok(Granted::Answered(reply)) => {
@@ -100,7 +100,7 @@ async fn admitted(
     let route = worker.with_routes(|table| table.get(&key).cloned()).ok_or_else(|| refuse(Kind::NoEndpoints))?;
     *report = Some(route.clone());
     let urgency = Urgency::of(&head.headers);
-    if !admits(worker.budget.requests(), worker.shared.limits.requests, urgency) || route.shed_inbound(urgency) {
+    if !admits(worker.requests.under_way(), worker.shared.limits.requests, urgency) || route.shed_inbound(urgency) {
         return Err(refuse(Kind::Overloaded));
     }
     if head.headers.contains_key(TUNNEL) {

@@ -73,7 +73,7 @@ pub enum State {
     Closed,
     /// Ejected.
     Open,
-    /// Ejected, with one probation request on its way.
+    /// Ejected, with a probation request on its way.
     Probing,
 }
 
@@ -105,7 +105,8 @@ pub struct Breaker {
     pub trips: u8,
     /// Consecutive failures, at most 15.
     pub run: u8,
-    /// When it got into this state, in milliseconds.
+    /// When it was closed or opened, in milliseconds. Probations change nothing: an answer to any request that was begun
+    /// after the opening tells of the time after it, however long it took.
     pub since_ms: u64,
 }
 
@@ -129,8 +130,7 @@ impl Breaker {
             (_, Event::Success { begun_ms }) if begun_ms >= self.since_ms => self.closed(now_ms),
             (_, Event::Connected) if self.cause == Cause::Hard => self.closed(now_ms),
             (_, Event::Revived) => self.closed(now_ms),
-            (State::Open, Event::Claim) => Self { state: State::Probing, since_ms: now_ms, ..self },
-            (State::Probing, Event::Claim) => Self { since_ms: now_ms, ..self },
+            (State::Open | State::Probing, Event::Claim) => Self { state: State::Probing, ..self },
             (State::Probing, Event::Failure(cause)) => self.opened(cause, now_ms),
             // Ejected already: stragglers do not lengthen the back-off, they only make it look worse than others. What
             // turns out not to be there is as good as back once it can be connected to.
@@ -151,14 +151,14 @@ impl Breaker {
         Self { state: State::Closed, cause: self.cause, trips: self.trips, run: 0, since_ms: now_ms }
     }
 
-    /// When the next probation may start, in milliseconds; `None` while closed. `seed` is the target's own constant,
-    /// from which the jitter of each opening follows.
+    /// When the next probation may start, in milliseconds, the last having started at `claimed_ms`; `None` while closed.
+    /// `seed` is the target's own constant, from which the jitter of each opening follows.
     #[must_use]
-    pub fn due_ms(self, policy: Policy, seed: u32) -> Option<u64> {
+    pub fn due_ms(self, policy: Policy, seed: u32, claimed_ms: u64) -> Option<u64> {
         match self.state {
             State::Closed => None,
             State::Open => Some(self.since_ms + policy.back_off_ms(self.trips, jitter(seed, self.trips))),
-            State::Probing => Some(self.since_ms + PROBATION_LEASE_MS),
+            State::Probing => Some(claimed_ms + PROBATION_LEASE_MS),
         }
     }
 
@@ -273,7 +273,13 @@ mod tests {
     #[test]
     fn a_silent_probation_gives_way() {
         let probing = run(&[(0, HARD), (2_000, Event::Claim)]);
-        assert_eq!(probing.due_ms(Policy::POD, 1), Some(2_000 + PROBATION_LEASE_MS));
+        assert_eq!(probing.due_ms(Policy::POD, 1, 2_000), Some(2_000 + PROBATION_LEASE_MS));
+    }
+
+    #[test]
+    fn an_answer_that_takes_longer_than_the_lease_closes() {
+        let probed = run(&[(0, Event::LowRatio), (2_000, Event::Claim), (4_000, Event::Claim), (6_000, Event::Claim)]);
+        assert_eq!(probed.after(OK(2_001), 5, 7_000).state, State::Closed, "the first of three probations");
     }
 
     proptest::proptest! {

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
+use metrics::Counter;
 use strait_catalog::{ClusterId, ServiceKey};
 use tokio::sync::Notify;
 
 use super::link::Link;
 use super::slot::Slot;
+use crate::metrics::ejections;
 
 /// A slot that no route holds is kept this long, in milliseconds: a pod or gateway that comes back is remembered.
 const KEEP_MS: u64 = 300_000;
@@ -56,6 +58,7 @@ pub struct Registry {
     numbers: Mutex<Vec<ClusterId>>,
     next_id: AtomicU64,
     wake: Arc<Notify>,
+    ejections: [Counter; 2],
 }
 
 impl Registry {
@@ -68,6 +71,7 @@ impl Registry {
             numbers: Mutex::new(Vec::new()),
             next_id: AtomicU64::new(1),
             wake: Arc::new(Notify::new()),
+            ejections: ejections(),
         })
     }
 
@@ -95,7 +99,8 @@ impl Registry {
         }
         let made = || {
             let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-            Arc::new(Slot::new(id, target.clone(), cluster, Arc::clone(&self.wake), now_ms))
+            let ejections = self.ejections[usize::from(matches!(target, Target::Gateway { .. }))].clone();
+            Arc::new(Slot::new(id, target.clone(), cluster, (Arc::clone(&self.wake), ejections), now_ms))
         };
         Arc::clone(&self.slots.entry(target.clone()).or_insert_with(made))
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use metrics::Counter;
 use tokio::sync::Notify;
 
 use super::breaker::{Breaker, Cause, Event, Policy, State};
@@ -56,6 +57,8 @@ pub struct Slot {
     touched_ms: AtomicU64,
     /// When a check of it was last asked for.
     checked_ms: AtomicU64,
+    /// When its last probation began.
+    claimed_ms: AtomicU64,
     reported: Reported,
     seed: u32,
     readiness: Readiness,
@@ -63,12 +66,19 @@ pub struct Slot {
     policy: AtomicU64,
     window: Window,
     wake: Arc<Notify>,
+    ejections: Counter,
     target: Target,
 }
 
 impl Slot {
     #[allow(clippy::cast_possible_truncation, reason = "a seed")]
-    pub(super) fn new(id: u64, target: Target, cluster: ClusterNumber, wake: Arc<Notify>, now_ms: u64) -> Self {
+    pub(super) fn new(
+        id: u64,
+        target: Target,
+        cluster: ClusterNumber,
+        (wake, ejections): (Arc<Notify>, Counter),
+        now_ms: u64,
+    ) -> Self {
         let policy = match target {
             Target::Pod { .. } => Policy::POD,
             Target::Gateway { .. } => Policy::GATEWAY,
@@ -86,12 +96,14 @@ impl Slot {
             fresh_ms: AtomicU64::new(0),
             touched_ms: AtomicU64::new(now_ms),
             checked_ms: AtomicU64::new(0),
+            claimed_ms: AtomicU64::new(0),
             reported: Reported::default(),
             seed: (id as u32).wrapping_mul(0x9e37_79b9) ^ (now_ms as u32),
             readiness: Readiness::default(),
             policy: AtomicU64::new(policy.pack()),
             window: Window::default(),
             wake,
+            ejections,
             target,
         }
     }
@@ -168,7 +180,7 @@ impl Slot {
         if Breaker::is_closed(word) {
             return Usable::Yes;
         }
-        match Breaker::unpack(word).due_ms(self.policy(), self.seed) {
+        match Breaker::unpack(word).due_ms(self.policy(), self.seed, self.claimed_ms()) {
             Some(due) if now_ms < due => Usable::No,
             _ => Usable::Probation,
         }
@@ -193,24 +205,25 @@ impl Slot {
         breaker.state == State::Closed || breaker.cause == Cause::Soft
     }
 
+    /// When its last probation began, in milliseconds; 0 before the first.
+    pub(crate) fn claimed_ms(&self) -> u64 {
+        self.claimed_ms.load(Ordering::Relaxed)
+    }
+
     /// Takes the one probation that is due. False when none is or another request was faster.
     pub fn claim_probation(&self, now_ms: u64) -> bool {
-        if !self.probation_due(now_ms) {
+        let word = self.breaker.load(Ordering::Relaxed);
+        let (breaker, claimed) = (Breaker::unpack(word), self.claimed_ms());
+        if breaker.due_ms(self.policy(), self.seed, claimed).is_none_or(|due| now_ms < due) {
             return false;
         }
-        let word = self.breaker.load(Ordering::Relaxed);
-        let breaker = Breaker::unpack(word);
-        breaker.state != State::Closed
-            && breaker.due_ms(self.policy(), self.seed).is_some_and(|due| due <= now_ms)
-            && self
-                .breaker
-                .compare_exchange(
-                    word,
-                    breaker.after(Event::Claim, self.policy().run, now_ms).pack(),
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                )
-                .is_ok()
+        if breaker.state == State::Probing {
+            // The last one has said nothing for too long, and a lease has passed since: the two times differ.
+            return self.claimed_ms.compare_exchange(claimed, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        }
+        self.claimed_ms.store(now_ms, Ordering::Relaxed);
+        let probing = breaker.after(Event::Claim, self.policy().run, now_ms).pack();
+        self.breaker.compare_exchange(word, probing, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// True after a success within `within_ms` that no failure followed.
@@ -308,6 +321,16 @@ impl Slot {
             }
             return;
         }
+        self.note_failure(event, now_ms);
+    }
+
+    /// An answer that was judged by its head broke off.
+    pub(crate) fn take_back(&self, now_ms: u64) {
+        self.window.take_back(now_ms);
+        self.note_failure(Event::Failure(Cause::Soft), now_ms);
+    }
+
+    fn note_failure(&self, event: Event, now_ms: u64) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         self.last_failure_ms.store(now_ms, Ordering::Relaxed);
         self.apply(event, now_ms);
@@ -336,6 +359,9 @@ impl Slot {
         if before.state == after.state {
             return;
         }
+        if before.state == State::Closed {
+            self.ejections.increment(1);
+        }
         if after.state == State::Closed {
             // Old failures must not eject it again, and it starts small.
             self.window.clear();
@@ -344,8 +370,8 @@ impl Slot {
         self.wake.notify_one();
     }
 
-    /// How healthy it is, in 0–1: `gate · ramp · q`, with `q = clamp((s − m) / (0.95 − m), 0, 1)` for the success
-    /// ratio `s` of the last ten seconds (1 below 20 samples) and the least one allowed `m` (½ by default), and a ramp from 0.1 to 1 over 10 s after an absence.
+    /// How healthy it is, in 0–1: `gate · q`, with `q = clamp((s − m) / (0.95 − m), 0, 1)` for the success ratio `s` of the
+    /// last ten seconds (1 below 20 samples) and the least one allowed `m` (½ by default).
     #[must_use]
     pub fn health(&self, now_ms: u64) -> f64 {
         if !Breaker::is_closed(self.breaker.load(Ordering::Relaxed)) {
@@ -355,8 +381,14 @@ impl Slot {
             let least = self.least_ratio();
             ((s - least) / (0.95 - least)).clamp(0.0, 1.0)
         };
-        let quality = self.window.ratio(now_ms).map_or(1.0, quality);
-        self.ramp(now_ms) * quality
+        self.window.ratio(now_ms).map_or(1.0, quality)
+    }
+
+    /// What its weight among its like is multiplied by, in 0–1: `ramp · health`, with a ramp from 0.1 to 1 over 10 s after an
+    /// absence. It says how fast load is shifted to it and nothing of what it can do.
+    #[must_use]
+    pub fn part(&self, now_ms: u64) -> f64 {
+        self.ramp(now_ms) * self.health(now_ms)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "milliseconds")]

@@ -11,14 +11,22 @@ pub struct Window([AtomicU64; CELLS]);
 impl Window {
     /// Counts one attempt. Lossy when two threads meet on a cell more than twice in a row, and saturating at 65,535 a second.
     pub fn add(&self, success: bool, now_ms: u64) {
+        self.change(now_ms, |good, bad| if success { (good + 1, bad) } else { (good, bad + 1) });
+    }
+
+    /// What was counted as a success was none.
+    pub fn take_back(&self, now_ms: u64) {
+        self.change(now_ms, |good, bad| (good.saturating_sub(1), bad + 1));
+    }
+
+    fn change(&self, now_ms: u64, counts: impl Fn(u64, u64) -> (u64, u64)) {
         let second = now_ms / 1_000;
         let cell = &self.0[usize::try_from(second).unwrap_or_default() % CELLS];
         for _ in 0..3 {
             let word = cell.load(Ordering::Relaxed);
-            let (mut good, mut bad) = if word >> 32 == second { (word >> 16 & 0xffff, word & 0xffff) } else { (0, 0) };
-            let count = if success { &mut good } else { &mut bad };
-            *count = (*count + 1).min(0xffff);
-            let next = second << 32 | good << 16 | bad;
+            let (good, bad) = if word >> 32 == second { (word >> 16 & 0xffff, word & 0xffff) } else { (0, 0) };
+            let (good, bad) = counts(good, bad);
+            let next = second << 32 | good.min(0xffff) << 16 | bad.min(0xffff);
             if cell.compare_exchange_weak(word, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
                 return;
             }
@@ -72,5 +80,9 @@ mod tests {
         w.add(true, 10_100);
         assert_eq!(w.read(10_200), (1, 0), "its cell was reused");
         assert_eq!(w.ratio(10_200), None);
+        w.take_back(10_300);
+        assert_eq!(w.read(10_400), (0, 1));
+        w.take_back(11_000);
+        assert_eq!(w.read(11_000), (0, 2), "its success was counted in another second, or has left");
     }
 }

@@ -30,7 +30,7 @@ pub(crate) fn describe() {
         "strait_proxy_fast_path_total",
         "Plain requests that took the fast path, by outcome: answered, handed_over (to the path of all other requests)"
     );
-    describe_counter!("strait_proxy_ejections_total", "Targets ejected by a request's failure, by kind: pod, gateway");
+    describe_counter!("strait_proxy_ejections_total", "Targets ejected, by kind: pod, gateway");
     describe_counter!("strait_proxy_checks_total", "Connections made only to see whether a pod is there, by outcome");
     describe_counter!("strait_proxy_clients_cut_total", "Client connections cut, by reason");
     describe_counter!(

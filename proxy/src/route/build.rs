@@ -18,7 +18,7 @@ use super::service::{ClusterRoute, ServiceRoute};
 use super::shares::MAX_CLUSTERS;
 use super::table::{RouteKey, RouteTable};
 use super::targets::{Address, Candidate, Targets};
-use crate::health::{Registry, Target};
+use crate::health::{Registry, Slot, Target};
 use crate::policy::ServicePolicy;
 
 /// What one snapshot changed.
@@ -186,25 +186,30 @@ impl Builder {
         // A service that nobody imports or exports is never asked for here.
         let asked = |view: &&Arc<ServiceView>| view.import.is_some() || view.exporters().next().is_some();
         let ports = view.filter(asked).map_or_else(Vec::new, |view| ports(view, &snapshot.local));
+        let mut replaced = Vec::new();
         for port in before.iter().flat_map(|b| &b.ports).filter(|p| !ports.contains(p)) {
             let gone = RouteKey { service: key.clone(), port: *port };
-            if let Some(route) = self.table.routes.remove(&gone) {
-                note_gone(&route, None, now_ms);
-            }
+            replaced.extend(self.table.routes.remove(&gone));
             changes.gone.push(gone);
         }
-        let Some(view) = view else { return };
-        for port in &ports {
+        let mut kept = HashSet::new();
+        for (view, port) in view.iter().flat_map(|view| ports.iter().map(move |port| (view, port))) {
             let route_key = RouteKey { service: key.clone(), port: *port };
             let old = self.table.routes.get(&route_key).cloned();
             let route = Arc::new(self.route(snapshot, view, route_key.clone(), old.as_deref(), now_ms));
-            if let Some(old) = &old {
-                note_gone(old, Some(&route), now_ms);
-                note_recounts(old, &route);
+            kept.extend(own_slots(&route).map(|slot| slot.id()));
+            if let Some(old) = old {
+                note_recounts(&old, &route);
+                replaced.push(old);
             }
             self.table.routes.insert(route_key, route.clone());
             changes.made.push(route);
         }
+        // Two ports may lead to the same pods: those that another port still has are where they were.
+        for slot in replaced.iter().flat_map(own_slots).filter(|slot| !kept.contains(&slot.id())) {
+            slot.note_ready(false, false, now_ms);
+        }
+        let Some(view) = view else { return };
         let on_nodes = OnNodes::of(view.backends.get(&snapshot.local));
         self.services.insert(key.clone(), Known { view: view.clone(), ports, on_nodes });
     }
@@ -242,7 +247,7 @@ impl Builder {
         let inbound = old.map(|o| o.inbound.clone()).unwrap_or_default();
         let ranking = policy.ranking(|id| self.registry.number(id));
         let lingering = view.import.as_ref().is_some_and(|i| i.lingering);
-        ServiceRoute::new(key, clusters, inbound, lingering).under(policy, ranking)
+        ServiceRoute::new(key, clusters, inbound, lingering).under(policy, ranking).after(old)
     }
 
     fn cluster(
@@ -333,17 +338,9 @@ fn ports(view: &ServiceView, local: &ClusterId) -> Vec<u16> {
     ports
 }
 
-/// Pods that left the route are no longer ready: when one comes back it starts anew.
-fn note_gone(old: &ServiceRoute, new: Option<&ServiceRoute>, now_ms: u64) {
-    let kept: HashSet<u64> = new
-        .and_then(ServiceRoute::local)
-        .map(|l| l.targets.candidates.iter().map(|c| c.slot.id()).collect())
-        .unwrap_or_default();
-    for candidate in old.local().iter().flat_map(|l| &l.targets.candidates) {
-        if !kept.contains(&candidate.slot.id()) {
-            candidate.slot.note_ready(false, false, now_ms);
-        }
-    }
+/// The own pods of a route. One that leaves all routes of its service is no longer ready: when it comes back it starts anew.
+fn own_slots(route: &Arc<ServiceRoute>) -> impl Iterator<Item = &Arc<Slot>> {
+    route.local().into_iter().flat_map(|local| local.targets.candidates.iter().map(|c| &c.slot))
 }
 
 /// What another cluster's gateways reported is about the endpoints that were known of then.

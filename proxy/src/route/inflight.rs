@@ -1,5 +1,6 @@
 //! The guard of one attempt: counts it in and out, and takes what became of it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct InFlight {
     place: Arc<Place>,
     urgency: Urgency,
     owed: Option<Owed>,
+    /// The head of its answer was counted as a success.
+    good: Cell<bool>,
 }
 
 /// An answer that has begun and tells only at its end how the call went.
@@ -41,7 +44,7 @@ impl InFlight {
     pub(crate) fn new(slot: Arc<Slot>, place: Arc<Place>, urgency: Urgency) -> Self {
         slot.enter();
         place.enter();
-        Self { slot, place, urgency, owed: None }
+        Self { slot, place, urgency, owed: None, good: Cell::new(false) }
     }
 
     /// The target's slot.
@@ -72,7 +75,20 @@ impl InFlight {
         if outcome == Outcome::Abandoned {
             self.place.note_left();
         }
+        self.good.set(outcome.is_success());
         self.count(outcome, now_ms);
+    }
+
+    /// The answer broke off after its head: what was taken for a success was none. A gateway passes on how its pod ended; a
+    /// link that ends tells the gateway's slot by itself.
+    pub fn broke_off(&self, now_ms: u64) {
+        if !self.good.take() {
+            return;
+        }
+        if !self.is_to_gateway() {
+            self.slot.take_back(now_ms);
+        }
+        self.place.take_back(now_ms);
     }
 
     fn is_to_gateway(&self) -> bool {
@@ -153,13 +169,20 @@ mod tests {
 
     /// Calls to that target of which each breaks off after its head came, as calls of a pod that is killed do.
     fn after_broken_calls(target: &Target) -> (Arc<Slot>, Arc<Place>) {
+        after(target, |flight, at| {
+            flight.begun(Duration::from_millis(5), at);
+            flight.settle(|_| Outcome::Broken, at);
+        })
+    }
+
+    /// Twenty attempts at that target, each ending so.
+    fn after(target: &Target, end: impl Fn(&mut InFlight, u64)) -> (Arc<Slot>, Arc<Place>) {
         let registry = Registry::new();
         let slot = registry.slot(target, registry.number(&ClusterId::parse("us-east").unwrap()), 0);
         let place = Arc::new(Place::default());
         for at in 0..20 {
             let mut flight = InFlight::new(slot.clone(), place.clone(), Urgency::default());
-            flight.begun(Duration::from_millis(5), 1_000 + at);
-            flight.settle(|_| Outcome::Broken, 1_000 + at);
+            end(&mut flight, 1_000 + at);
         }
         (slot, place)
     }
@@ -174,5 +197,28 @@ mod tests {
         let (gateway, place) = after_broken_calls(&gateway);
         assert_eq!(gateway.usable(1_020), Usable::Yes);
         assert_eq!(place.failed(), 20, "they count for the cluster");
+    }
+
+    #[test]
+    fn answers_that_break_off_after_a_good_head_speak_against_their_pod() {
+        let service = ServiceKey::parse("ml/model").unwrap();
+        let (slot, place) = after(&Target::Pod { service, address: ([10, 0, 0, 1], 80).into() }, |flight, at| {
+            flight.record(Outcome::Success { latency: Duration::from_millis(5) }, at);
+            flight.broke_off(at);
+            flight.broke_off(at);
+        });
+        assert_ne!(slot.usable(1_020), Usable::Yes);
+        assert_eq!(place.failed(), 20, "once each");
+        assert_eq!(place.answers(1_020), (0, 20));
+    }
+
+    #[test]
+    fn a_break_after_a_bad_head_is_no_second_failure() {
+        let service = ServiceKey::parse("ml/model").unwrap();
+        let (_, place) = after(&Target::Pod { service, address: ([10, 0, 0, 1], 80).into() }, |flight, at| {
+            flight.record(Outcome::ServerError, at);
+            flight.broke_off(at);
+        });
+        assert_eq!(place.failed(), 20);
     }
 }

@@ -182,6 +182,12 @@ impl Place {
         }
     }
 
+    /// An answer that was counted as good broke off.
+    pub(crate) fn take_back(&self, now_ms: u64) {
+        self.window.take_back(now_ms);
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The count of each latency bucket since the place was made; wraps.
     pub(crate) fn latencies(&self) -> [u32; BUCKETS] {
         std::array::from_fn(|i| self.latency[i].load(Ordering::Relaxed))

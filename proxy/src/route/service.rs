@@ -9,6 +9,7 @@ use strait_catalog::{ClusterId, Freshness};
 use super::class::Class;
 use super::load::LoadReport;
 use super::place::Place;
+use super::repeats::{Repeats, Replay};
 use super::shares::ShareCells;
 use super::table::RouteKey;
 use super::targets::{Candidate, Targets};
@@ -63,6 +64,8 @@ pub struct ServiceRoute {
     pub(crate) ranking: Ranking,
     /// What is counted of requests that other clusters sent through this cluster's gateways.
     pub inbound: Arc<Place>,
+    /// Its budget of replays.
+    pub(crate) repeats: Arc<Repeats>,
     pub(crate) shares: ShareCells,
     /// A bit for each cluster that wants one request out of turn.
     pub(crate) due: AtomicU32,
@@ -88,6 +91,7 @@ impl ServiceRoute {
             policy: Arc::default(),
             ranking: Ranking::default(),
             inbound,
+            repeats: Arc::default(),
             due: AtomicU32::new(0),
             panic: AtomicBool::new(false),
             coming_back: ArcSwapOption::empty(),
@@ -100,6 +104,16 @@ impl ServiceRoute {
     /// The same under a policy.
     pub(crate) fn under(self, policy: Arc<ServicePolicy>, ranking: Ranking) -> Self {
         Self { policy, ranking, ..self }
+    }
+
+    /// The same with the counts that outlive a route.
+    pub(crate) fn after(self, old: Option<&Self>) -> Self {
+        Self { repeats: old.map(|old| old.repeats.clone()).unwrap_or_default(), ..self }
+    }
+
+    /// Takes room for one replay in the service's budget, `percent` of its requests under way.
+    pub(crate) fn replay(&self, percent: u32) -> Option<Replay> {
+        self.repeats.replay(self.in_flight() + self.inbound.in_flight(), percent)
     }
 
     /// The own cluster's side, when it serves the port.

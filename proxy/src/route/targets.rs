@@ -43,7 +43,7 @@ impl Candidate {
         Self { slot, address, class, weight: 1.0, effective: AtomicU32::new(1.0_f32.to_bits()) }
     }
 
-    /// What it is drawn by: weight × health as of the last tick, and in a panic half of its weight at least while it can
+    /// What it is drawn by: weight × ramp × health as of the last tick, and in a panic half of its weight at least while it can
     /// be reached. Never a measure of capacity.
     #[must_use]
     pub fn effective(&self) -> f32 {
@@ -54,11 +54,12 @@ impl Candidate {
 /// What one refresh of a set of targets found.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Totals {
-    /// Σ weight × health of those that are ready.
+    /// Σ weight × health of those that are ready. What is new is given little at first and counts in full: it stands beside
+    /// others, and a cluster's way back has a ramp of its own.
     pub(crate) healthy: f64,
     /// Σ weight of those that count as the cluster's capacity.
     pub(crate) expected: f64,
-    /// Largest health of any: of a set of gateways one good one is enough.
+    /// Largest health of any, ramp included: of a set of gateways one good one is enough.
     pub(crate) best: f64,
     /// How many are ready by the catalog.
     pub(crate) ready: u32,
@@ -108,27 +109,30 @@ impl Targets {
     pub(crate) fn refresh(&self, now_ms: u64, panic: bool) -> Totals {
         let mut totals = Totals::default();
         let (mut moved, mut probing) = (false, false);
+        // Of those that are due, the one whose last probation is the longest ago: each has its turn.
+        let mut waited = u64::MAX;
         let (sum, count) = self.reported(now_ms);
         for (at, c) in self.candidates.iter().enumerate() {
-            let health = if c.class == Class::Ready { c.slot.health(now_ms) } else { 0.0 };
-            let spared = panic && c.class == Class::Ready && c.slot.reachable();
-            let drawn = if spared { health.max(PANIC_LEAST) } else { health };
+            let ready = c.class == Class::Ready;
+            let (health, part) = if ready { (c.slot.health(now_ms), c.slot.part(now_ms)) } else { (0.0, 0.0) };
+            let spared = panic && ready && c.slot.reachable();
+            let drawn = if spared { part.max(PANIC_LEAST) } else { part };
             // What pods report shifts requests between them and leaves the capacity of them all as it is.
             let relative = if count < 2 { 1.0 } else { relative(c.slot.reported(now_ms), sum, count) };
             let (old, new) = (c.effective(), c.weight * drawn as f32 * relative);
             moved |= (old - new).abs() > 0.01 || (old > 0.0) != (new > 0.0);
             c.effective.store(new.to_bits(), Ordering::Relaxed);
             totals.healthy += f64::from(c.weight) * health;
-            totals.best = totals.best.max(health);
-            totals.ready += u32::from(c.class == Class::Ready);
+            totals.best = totals.best.max(part);
+            totals.ready += u32::from(ready);
             if c.class <= Class::NotReady
                 && c.class != Class::Leaving
-                && (c.class == Class::Ready || c.slot.readiness().expected())
+                && (ready || c.slot.readiness().expected())
             {
                 totals.expected += f64::from(c.weight);
             }
-            if c.class == Class::Ready && totals.due.is_none() && c.slot.usable(now_ms) == Usable::Probation {
-                totals.due = Some(at as u32);
+            if ready && c.slot.usable(now_ms) == Usable::Probation && c.slot.claimed_ms() < waited {
+                (totals.due, waited) = (Some(at as u32), c.slot.claimed_ms());
             }
             probing |= c.slot.probing(now_ms);
             totals.unsettled |= c.slot.unsettled(now_ms);

@@ -65,9 +65,45 @@ fn pods_that_become_ready_again_start_without_their_past() {
     world.slice(WEST, &[Pod::Ready, Pod::Ready]);
     world.publish();
     assert_eq!(slot.usable(world.now()), Usable::Yes);
-    assert!(slot.health(world.now()) < 0.2, "but at a tenth of its weight");
+    assert!(slot.part(world.now()) < 0.2, "but at a tenth of its weight");
     world.run(11_000, 100);
-    assert!(slot.health(world.now()) > 0.99);
+    assert!(slot.part(world.now()) > 0.99);
+}
+
+#[test]
+fn what_thinks_for_longer_than_a_probation_is_waited_for_comes_back() {
+    let world = World::new(3, 0, 0);
+    let (slots, mut now) = (world.slots(WEST), world.now());
+    for slot in &slots {
+        (0..5).for_each(|_| slot.record(Outcome::ServerError, now));
+    }
+    // Each probation is answered five seconds after it began; others begin meanwhile.
+    let (mut begun, targets) = (Vec::new(), world.route().clusters[0].targets.clone());
+    for _ in 0..200 {
+        now += 100;
+        if let Some(due) = targets.refresh(now, false).due {
+            let slot = targets.candidates[due as usize].slot.clone();
+            assert!(slot.claim_probation(now));
+            begun.push((now, slot));
+        }
+        begun.iter().filter(|(at, _)| at + 5_000 == now).for_each(|(_, slot)| {
+            slot.record(Outcome::Success { latency: std::time::Duration::from_secs(5) }, now);
+        });
+    }
+    assert!(slots.iter().all(|slot| slot.usable(now) == Usable::Yes), "all of them: they take turns");
+}
+
+#[test]
+fn pods_of_a_port_that_goes_are_where_they_were_if_another_port_leads_to_them() {
+    let mut world = World::new(3, 3, 0);
+    world.ports(WEST, &[80, 81]);
+    world.publish();
+    world.run(1_000, 100);
+    world.ports(WEST, &[80]);
+    world.publish();
+    let now = world.now();
+    assert!(world.slots(WEST).iter().all(|slot| slot.part(now) > 0.99));
+    assert_eq!(world.run(1_000, 100).of(EAST), 0);
 }
 
 #[test]

@@ -199,3 +199,28 @@ fn pods_that_are_still_to_come_count_as_capacity() {
     grown.publish();
     assert!(grown.share(WEST) > 0.999, "but a scale-up takes nothing from those that serve");
 }
+
+#[test]
+fn a_rolling_update_is_no_failover() {
+    for replicas in [1, 2, 6] {
+        let mut world = World::new(replicas, 4, 4);
+        world.run(20_000, 100);
+        let (mut pods, mut elsewhere) = (vec![Pod::Ready; replicas], 0);
+        for old in 0..replicas {
+            let steps: [fn(&mut Vec<Pod>, usize); 3] =
+                [|pods, _| pods.push(Pod::NotReady), |pods, _| *pods.last_mut().unwrap() = Pod::Ready, |pods, old| {
+                    pods[old] = Pod::Leaving;
+                }];
+            for step in steps {
+                step(&mut pods, old);
+                world.slice(WEST, &pods);
+                world.publish();
+                let seen = world.run(2_000, 100);
+                assert_eq!(seen.failed, 0);
+                elsewhere += seen.of(EAST) + seen.of(EU);
+            }
+        }
+        elsewhere += world.run(20_000, 100).of(EAST);
+        assert_eq!(elsewhere, 0, "{replicas} replicas: new pods are capacity, and those that leave are not missed");
+    }
+}

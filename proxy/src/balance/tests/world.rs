@@ -147,10 +147,15 @@ impl World {
         self.catalog.apply(Record::live(key, Version::new(0, self.revision), value), Authority::Owner, now);
     }
 
-    fn service_in(&mut self, name: &str) {
-        let port = ServicePort { name: "http".into(), protocol: 0, port: 80, app_protocol: String::new() };
-        let record = ServiceRecord { ports: vec![port], ..ServiceRecord::default() };
+    /// The ports of a cluster's Service, all for the same port of its pods.
+    pub(super) fn ports(&mut self, name: &str, ports: &[u32]) {
+        let port = |port: &u32| ServicePort { name: "http".into(), protocol: 0, port: *port, app_protocol: String::new() };
+        let record = ServiceRecord { ports: ports.iter().map(port).collect(), ..ServiceRecord::default() };
         self.apply(Key::of_service(&cluster(name), Kind::SERVICE, &service()), Value::Service(record));
+    }
+
+    fn service_in(&mut self, name: &str) {
+        self.ports(name, &[80]);
         let export = ExportRecord::default();
         self.apply(Key::of_service(&cluster(name), Kind::EXPORT, &service()), Value::Export(export));
     }

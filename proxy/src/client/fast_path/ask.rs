@@ -76,8 +76,8 @@ impl<'w> Client<'w> {
     pub(super) fn ask(&self, whole: &[u8], body: usize, repeatable: bool) -> Result<Asked<'w>, Cause> {
         let (worker, now) = (self.worker, Instant::now());
         let now_ms = worker.shared.ms_at(now);
-        let counted = worker.budget.request();
-        if !admits(worker.budget.requests(), worker.shared.limits.requests, Urgency::USUAL) {
+        let counted = worker.requests.one();
+        if !admits(worker.requests.under_way(), worker.shared.limits.requests, Urgency::USUAL) {
             return Err(Cause::Moment);
         }
         let route = self.door.route(worker).filter(|route| !route.shed(Urgency::USUAL, now_ms));

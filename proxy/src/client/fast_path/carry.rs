@@ -107,6 +107,7 @@ impl<'w> Client<'w> {
         };
         let raw = read.filled();
         if result.is_err() || raw.is_empty() {
+            asked.attempt.flight().broke_off(self.worker.shared.now_ms());
             return Poll::Ready(Err(Ended::Over));
         }
         let body = &raw[..usize::try_from(*left).map_or(raw.len(), |left| left.min(raw.len()))];
