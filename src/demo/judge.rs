@@ -1,5 +1,7 @@
 //! Whether a script's run is good: what a phase may lose, and whether its fault showed at all.
 
+use strait_load::sample::Kind;
+
 use super::phase::Report;
 
 /// The most requests that may fail in the black hole: those in flight when the path falls silent.
@@ -62,7 +64,9 @@ pub fn judge(phases: &[Evidence]) -> Verdict {
 }
 
 fn lost(report: &Report) -> Option<String> {
-    let (name, failed) = (report.name, report.all.failed);
+    // What the clients themselves were late for says nothing.
+    let late = report.all.errors.get(Kind::Late.as_str()).copied().unwrap_or(0);
+    let (name, failed) = (report.name, report.all.failed - late);
     let may = if name == "black-hole" { BLACK_HOLE_MAY_LOSE } else { 0 };
     (failed > may).then(|| format!("{name}: {failed} lost where {may} may be, {:?}", report.all.errors))
 }

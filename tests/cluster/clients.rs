@@ -14,6 +14,8 @@ use crate::world::HOME;
 
 /// Of the client pods.
 pub const NAMESPACE: &str = "strait-clients";
+/// What they run.
+pub const LOAD: &str = "/usr/local/bin/strait-load";
 /// Where they run; the faults leave this node alone.
 pub const NODE: &str = "us-west-1";
 /// The longest a request can take: its own limit, and the flush.
@@ -42,6 +44,11 @@ impl Stretch {
         Self { window: Window { from_us, to_us }, length, ended }
     }
 }
+
+/// A client did not get enough of a core to keep its rate: nothing can be said of what it saw.
+#[derive(Debug, thiserror::Error)]
+#[error("this machine is too busy to judge: {0}")]
+pub struct Starved(String);
 
 /// A load generator in a pod of its own.
 #[derive(Clone, Debug)]
@@ -103,7 +110,7 @@ spec:
   - name: load
     image: strait-load:dev
     imagePullPolicy: IfNotPresent
-    command: [/usr/local/bin/strait-load, {targets}, --rate, "{rate}", --connections, {connections}, --timeout, 2s, --duration, 12h,
+    command: [{LOAD}, {targets}, --rate, "{rate}", --connections, {connections}, --timeout, 2s, --duration, 12h,
       --expect-body, "{expect}", --body-names-server, --out, {file}]
     volumeMounts: [{{name: load, mountPath: /load}}]
   volumes: [{{name: load, hostPath: {{path: {folder}, type: DirectoryOrCreate}}}}]
@@ -130,14 +137,13 @@ spec:
         let kept_up = (samples.len() - late) as f64 >= due * 0.95 - 2.0;
         if !kept_up {
             let hole = longest_hole(&samples, stretch.window);
-            bail!(
-                "client {} sent {} of {due:.0} requests in time ({late} late, {} ms without any at {} ms): this machine \
-                 is too busy to judge",
+            bail!(Starved(format!(
+                "client {} sent {} of {due:.0} requests in time ({late} late, {} ms without any at {} ms)",
                 self.name,
                 samples.len(),
                 (hole.to_us - hole.from_us) / 1000,
                 (hole.from_us - stretch.window.from_us) / 1000,
-            );
+            )));
         }
         Ok(samples)
     }

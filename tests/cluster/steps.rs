@@ -12,6 +12,8 @@ pub enum Kind {
     Setup,
     /// Proves something, and leaves the clusters as it found them.
     Proof,
+    /// The same, and proves it as well when it runs once more right away.
+    Repeatable,
 }
 
 /// One test.
@@ -27,6 +29,10 @@ const fn setup(name: &'static str, run: fn(&mut World) -> Result<()>) -> Step {
 
 const fn proof(name: &'static str, run: fn(&mut World) -> Result<()>) -> Step {
     Step { name, kind: Kind::Proof, run }
+}
+
+const fn repeatable(name: &'static str, run: fn(&mut World) -> Result<()>) -> Step {
+    Step { name, kind: Kind::Repeatable, run }
 }
 
 /// All of them in order; `full` adds the rest of the matrix.
@@ -48,20 +54,20 @@ pub fn all(full: bool) -> Vec<Step> {
         proof("bodies", protocols::bodies),
         proof("websocket", protocols::websocket),
         proof("psql", database::psql),
-        proof("steady", faults::pods::steady),
+        repeatable("steady", faults::pods::steady),
         proof("pods-killed", faults::pods::killed),
         proof("scale-to-zero", faults::pods::scale_to_zero),
         proof("region-cut", faults::network::region_cut),
         proof("region-healed", faults::network::region_healed),
         proof("scale-back", faults::pods::scale_back),
-        proof("model-servers-restarted", faults::pods::restarted),
-        proof("agents-restarted", faults::agents::restarted),
-        proof("gateway-restarted", faults::agents::gateway_restarted),
-        proof("unexport", faults::exports::unexport_everywhere),
-        proof("controller-killed", faults::exports::controller_killed),
-        proof("api-server-down", faults::control::api_server_down),
-        proof("kubelet-silent", faults::node::kubelet_silent),
-        proof("garbage", faults::junk::garbage),
+        repeatable("model-servers-restarted", faults::pods::restarted),
+        repeatable("agents-restarted", faults::agents::restarted),
+        repeatable("gateway-restarted", faults::agents::gateway_restarted),
+        repeatable("unexport", faults::exports::unexport_everywhere),
+        repeatable("controller-killed", faults::exports::controller_killed),
+        repeatable("api-server-down", faults::control::api_server_down),
+        repeatable("kubelet-silent", faults::node::kubelet_silent),
+        repeatable("garbage", faults::junk::garbage),
         proof("agent-killed", faults::agents::killed),
     ];
     if full {

@@ -1,6 +1,6 @@
 //! Certificates that must not be believed, and their repair without a restart.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
 use crate::pods::CLUSTER;
@@ -25,9 +25,10 @@ async fn counts_nobody(daemon: &Daemon, cluster: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expired_certificate_is_refused_until_it_is_renewed() {
+    let began = Instant::now();
     let mut world = World::new(93, &ALL);
     world.populate().await;
-    world.certify("us-east", &world.leaf("us-east", "us-east", Duration::from_secs(6)), "us-east");
+    world.certify("us-east", &world.leaf("us-east", "us-east", Duration::from_secs(20)), "us-east");
     let east = world.start("us-east");
     let line = east.process.says(&["WARN", "us-east", "the certificate in use expired"]).await;
     assert!(line.contains("is the controller, which renews it, running?"), "{line}");
@@ -44,11 +45,12 @@ async fn an_expired_certificate_is_refused_until_it_is_renewed() {
     joined(&west, &east).await;
     joined(&eu, &east).await;
     assert!(east.status().await.identity.starts_with("ready"));
-    few_lines(&west, "us-east");
+    few_lines(&west, "us-east", began);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_clusters_ca_cannot_mint_anothers_name() {
+    let began = Instant::now();
     let mut world = World::new(94, &ALL);
     world.populate().await;
     // eu-west's CA says that this is us-east. By itself the set of files is in order.
@@ -71,11 +73,12 @@ async fn one_clusters_ca_cannot_mint_anothers_name() {
     world.certify("us-east", &world.leaf("us-east", "us-east", LIFE), "us-east");
     joined(west, east).await;
     joined(eu, east).await;
-    few_lines(west, "us-east");
+    few_lines(west, "us-east", began);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_good_certificate_at_anothers_address_is_refused() {
+    let began = Instant::now();
     let mut world = World::new(95, &ALL);
     world.populate().await;
     let (right, wrong) = (world.site("eu-west").gateway().to_string(), world.site("us-east").gateway().to_string());
@@ -98,11 +101,12 @@ async fn a_good_certificate_at_anothers_address_is_refused() {
     joined(&west, &eu).await;
     joined(&east, &eu).await;
     joined(&west, &east).await;
-    few_lines(&west, "eu-west");
+    few_lines(&west, "eu-west", began);
 }
 
 /// Trouble with one peer fills no log: it is retried many times and told a few.
-fn few_lines(daemon: &Daemon, cluster: &str) {
+fn few_lines(daemon: &Daemon, cluster: &str, since: Instant) {
     let lines = daemon.process.log.with(&["WARN", cluster]);
-    assert!(lines.len() <= 12, "{} lines about {cluster}: {lines:#?}", lines.len());
+    let few = 12 + usize::try_from(since.elapsed().as_secs() / 2).unwrap();
+    assert!(lines.len() <= few, "{} lines about {cluster}: {lines:#?}", lines.len());
 }

@@ -9,9 +9,9 @@
 //! `able_c = l_c · K_c`. No cluster is given more than its way back allows ([`Return`]). What then is left over, all able
 //! clusters share by what they are able to do.
 
+use super::errors::Errors;
 use super::returning::Return;
 use super::settings::{Ranking, Settings};
-use super::errors::Errors;
 use super::spill::{ClusterInput, Side, UNKNOWN_RTT_MS, sane};
 use super::split::{Part, fill, ration};
 use crate::health::ClusterNumber;

@@ -63,9 +63,16 @@ mod tests {
 
     #[test]
     fn a_fifth_and_never_fewer_than_three() {
-        for (attempts, percent, most) in
-            [(0, 20, 3), (10, 20, 3), (100, 20, 20), (100, 50, 50), (100, 0, 0), (0, 0, 0), (10, 1, 3), (u32::MAX, 1, 42_949_672)]
-        {
+        for (attempts, percent, most) in [
+            (0, 20, 3),
+            (10, 20, 3),
+            (100, 20, 20),
+            (100, 50, 50),
+            (100, 0, 0),
+            (0, 0, 0),
+            (10, 1, 3),
+            (u32::MAX, 1, 42_949_672),
+        ] {
             let repeats = Arc::new(Repeats::default());
             if most < 1_000 {
                 assert_eq!(rooms(&repeats, attempts, percent).len(), most, "{attempts} {percent}");

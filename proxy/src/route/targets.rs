@@ -125,10 +125,7 @@ impl Targets {
             totals.healthy += f64::from(c.weight) * health;
             totals.best = totals.best.max(part);
             totals.ready += u32::from(ready);
-            if c.class <= Class::NotReady
-                && c.class != Class::Leaving
-                && (ready || c.slot.readiness().expected())
-            {
+            if c.class <= Class::NotReady && c.class != Class::Leaving && (ready || c.slot.readiness().expected()) {
                 totals.expected += f64::from(c.weight);
             }
             if ready && c.slot.usable(now_ms) == Usable::Probation && c.slot.claimed_ms() < waited {

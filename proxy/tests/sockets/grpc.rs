@@ -74,7 +74,7 @@ async fn rush(site: &Site, calls: usize) {
     let call = |at: usize| {
         let mut sender = clients[at % clients.len()].clone();
         async move {
-            let request = Request::post("http://m/slow?500").header("content-type", "application/grpc");
+            let request = Request::post("http://m/slow?3000").header("content-type", "application/grpc");
             let answer = sender.send_request(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
             assert_eq!(answer.status(), 200);
             answer.into_body().collect().await.unwrap();

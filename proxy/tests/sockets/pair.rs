@@ -81,6 +81,7 @@ pub async fn load(site: &Site, time: Duration) -> (Vec<Got>, Vec<String>) {
     let door = site.door();
     let kept = std::sync::Arc::new(tokio::sync::Mutex::new(Vec::<Kept>::new()));
     let mut tick = tokio::time::interval(Duration::from_millis(5));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut running = tokio::task::JoinSet::new();
     let until = tokio::time::Instant::now() + time;
     let mut number = 0;

@@ -16,7 +16,7 @@ fn outage(world: &World, cluster: &str, meanwhile: impl FnOnce() -> Result<()>) 
     let result = meanwhile();
     // Beyond 50 s without leases, of which it hears up to a minute late after a long outage, Kubernetes takes the nodes
     // themselves for dead for a while: in the full run.
-    wait::pause(seconds(world, 15, 60));
+    wait::pause(seconds(world, 10, 60));
     world.rig.rig(&["start", cluster, "kube-apiserver"])?;
     wait::until("the API server answers", Duration::from_secs(60), || {
         world.rig.kubectl(cluster, &["get", "--raw", "/readyz"]).map(Some)

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::exports::listeners;
 use super::{Expected, Served, observe, seconds};
-use crate::clients::NODE;
+use crate::clients::{LOAD, NAMESPACE, NODE};
 use crate::setup::{agent_pods, items};
 use crate::world::{FAR, HOME, NEAR, World};
 
@@ -26,10 +26,18 @@ pub fn garbage(world: &mut World) -> Result<()> {
         "for round in 1 2 3; do for p in {PORTS} {listeners}; do \
          head -c 100000 /dev/urandom | timeout 2 nc -w 1 {address} $p >/dev/null 2>&1; \
          printf 'GET / HTTP/1.1\\r\\nHost: a\\r\\nContent-Length: 5\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n' | timeout 2 nc -w 1 {address} $p >/dev/null 2>&1; \
-         done; for n in 1 12 40 512 1400; do head -c $n /dev/urandom | timeout 1 nc -u -w 1 {address} 15053 >/dev/null 2>&1; done; done; true",
+         done; done; true",
         listeners = listeners.join(" ")
     );
-    observe(world, "garbage", expected, watch, |world| world.rig.in_pod(&script).map(drop))?;
+    observe(world, "garbage", expected, watch, |world| {
+        world.rig.in_pod(&script)?;
+        let said = world.rig.kubectl(
+            HOME,
+            &["-n", NAMESPACE, "exec", "load-new", "--", LOAD, "noise", "--to", &format!("{address}:15053")],
+        )?;
+        ensure!(said.contains("600 datagrams sent"), "the noise for DNS: {said}");
+        Ok(())
+    })?;
     let after = agent_pods(world)?;
     ensure!(before == after, "agents before {before:?}, after {after:?}");
     Ok(())

@@ -47,7 +47,7 @@ pub fn scale_back(world: &mut World) -> Result<()> {
 /// The way back is a ramp of half a minute (5 s in a short run), doubled by every failover of the last ten minutes, up to
 /// ten times as long; and some seconds for the first requests and the last.
 fn longest_ramp(world: &World) -> Duration {
-    seconds(world, 60, 330)
+    seconds(world, 150, 330)
 }
 
 /// Waits until every answer of three seconds came from one of these.

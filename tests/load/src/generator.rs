@@ -1,6 +1,7 @@
 //! The open loop.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Semaphore, mpsc};
@@ -15,6 +16,9 @@ use crate::target::Target;
 
 /// Kept-alive connections held to each target.
 pub const KEPT: usize = 40;
+
+/// Later than this to begin a request, this process had no core: what was under way then says nothing about the target.
+const STALL: Duration = Duration::from_millis(500);
 
 /// Which connection a request uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +54,9 @@ struct Shared {
     plan: Plan,
     pools: Vec<Pool>,
     samples: mpsc::Sender<Sample>,
+    begin: Instant,
+    /// When this process last found that it had stalled, in microseconds since the beginning; 0 before the first time.
+    stalled_us: AtomicU64,
 }
 
 /// Sends requests until the duration is over or `stop` is cancelled, then waits for those in flight.
@@ -58,7 +65,7 @@ pub async fn run(plan: Plan, samples: mpsc::Sender<Sample>, stop: CancellationTo
     let bound = most_in_flight(&plan);
     let begin = Instant::now();
     let pools = plan.targets.iter().map(|_| Pool::new(KEPT)).collect();
-    let shared = Arc::new(Shared { plan, pools, samples });
+    let shared = Arc::new(Shared { plan, pools, samples, begin, stalled_us: AtomicU64::new(0) });
     let permits = Arc::new(Semaphore::new(bound));
     let tasks = TaskTracker::new();
     for i in 0_u32.. {
@@ -72,6 +79,7 @@ pub async fn run(plan: Plan, samples: mpsc::Sender<Sample>, stop: CancellationTo
             () = sleep_until(begin + offset) => {}
         }
         let due = Due::at(begin + offset, i as usize % shared.plan.targets.len());
+        shared.note_stall(due.at);
         match Arc::clone(&permits).try_acquire_owned() {
             Ok(permit) => {
                 let shared = Arc::clone(&shared);
@@ -113,6 +121,21 @@ impl Due {
 }
 
 impl Shared {
+    /// The turn of the request that was due then has come.
+    fn note_stall(&self, due: Instant) {
+        let now = Instant::now();
+        if now.saturating_duration_since(due) >= STALL {
+            self.stalled_us.store(micros(now - self.begin), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether this process stalled while such a request was under way. Only of what took too long: an answer that came is an
+    /// answer, and a refusal is one.
+    fn stalled_since(&self, due: Instant) -> bool {
+        let stalled = self.begin + Duration::from_micros(self.stalled_us.load(Ordering::Relaxed));
+        stalled > self.begin && stalled >= due
+    }
+
     async fn one(&self, due: Due) {
         let deadline = due.at + self.plan.timeout;
         if Instant::now() >= deadline {
@@ -157,6 +180,9 @@ impl Shared {
         let latency_us = micros(Instant::now().saturating_duration_since(due.at));
         let (kind, status, served_by) = match result {
             Ok(answer) => (self.judge(&answer), answer.status, self.server(&answer)),
+            Err(Kind::Dns | Kind::ConnectTimeout | Kind::AnswerTimeout) if self.stalled_since(due.at) => {
+                (Kind::Late, 0, "-".to_owned())
+            }
             Err(kind) => (kind, 0, "-".to_owned()),
         };
         let sample = Sample { start_us: due.start_us, latency_us, kind, status, served_by, kept, target: due.target };

@@ -19,6 +19,7 @@
 pub mod body;
 pub mod connection;
 pub mod generator;
+pub mod noise;
 pub mod pattern;
 pub mod pool;
 pub mod sample;

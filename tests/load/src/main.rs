@@ -1,5 +1,6 @@
 //! `strait-load`: GET requests at a constant rate, one line for each; `strait-load summarize` reads the lines.
-//! `strait-load serve` is a pod that speaks what a mesh has to carry, `strait-load talk` has one conversation with it.
+//! `strait-load serve` is a pod that speaks what a mesh has to carry, `strait-load talk` has one conversation with it, and
+//! `strait-load noise` sends what means nothing.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use strait_load::connection::SERVED_BY;
 use strait_load::generator::{self, Connections, Plan};
+use strait_load::noise;
 use strait_load::server;
 use strait_load::sink;
 use strait_load::summary::{self, Summary, Window};
@@ -46,6 +48,15 @@ enum Verb {
         /// What it calls itself.
         #[arg(long)]
         name: String,
+    },
+    /// Send datagrams of random bytes.
+    Noise {
+        /// Address and port.
+        #[arg(long)]
+        to: std::net::SocketAddr,
+        /// Of six datagrams each.
+        #[arg(long, default_value_t = 100)]
+        rounds: u32,
     },
     /// One conversation with a server of `serve`, checked and told in a line.
     Talk {
@@ -135,6 +146,10 @@ fn main() -> Result<()> {
     match (arguments.verb, arguments.load) {
         (Some(Verb::Summarize { file, from, to }), _) => summarize(&file, Window { from_us: from, to_us: to }),
         (Some(Verb::Serve { listen, name }), _) => runtime()?.block_on(serve(listen, name)),
+        (Some(Verb::Noise { to, rounds }), _) => {
+            println!("{} datagrams sent", runtime()?.block_on(noise::datagrams(to, rounds))?);
+            Ok(())
+        }
         (Some(Verb::Talk { what, target, http2, count, every, bytes, timeout }), _) => {
             let what = match what {
                 What::Get => Talk::Get,

@@ -26,7 +26,7 @@ pub enum Kind {
     Body,
     /// The name was not resolved, or not within the limit.
     Dns,
-    /// The client itself could not begin in time; says nothing about the target.
+    /// The client itself could not begin in time, or stalled meanwhile; says nothing about the target.
     Late,
     /// Anything else, such as an answer that is not HTTP.
     Other,

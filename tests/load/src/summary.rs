@@ -84,6 +84,12 @@ impl Summary {
         self.failures.values().sum()
     }
 
+    /// Those that say something about the target.
+    #[must_use]
+    pub fn lost(&self) -> usize {
+        self.failed() - self.failures.get(&Kind::Late).copied().unwrap_or(0)
+    }
+
     /// A quantile of the good requests' latency in microseconds, `q` in 0..=1; `None` without any.
     #[must_use]
     pub fn latency_us(&self, q: f64) -> Option<u64> {

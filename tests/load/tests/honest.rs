@@ -146,11 +146,11 @@ async fn an_idle_connection_its_server_closed_is_replaced_before_use() {
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_fails_at_the_limit_counted_from_when_the_request_was_due() {
     let port = serve(|_| (Instant::now() + Duration::from_secs(60), OK)).await;
-    let limit = Duration::from_millis(300);
+    let limit = Duration::from_secs(3);
     let plan = Plan { timeout: limit, ..plan(port, 100, 10, Connections::New) };
     let samples = samples("silence", plan).await;
     assert_eq!(samples.len(), 10);
-    assert!(samples.iter().all(|s| s.kind == Kind::AnswerTimeout && s.latency_us >= 300_000), "{samples:?}");
+    assert!(samples.iter().all(|s| s.kind == Kind::AnswerTimeout && s.latency_us >= 3_000_000), "{samples:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -207,10 +207,13 @@ fn a_rolling_update_is_no_failover() {
         world.run(20_000, 100);
         let (mut pods, mut elsewhere) = (vec![Pod::Ready; replicas], 0);
         for old in 0..replicas {
-            let steps: [fn(&mut Vec<Pod>, usize); 3] =
-                [|pods, _| pods.push(Pod::NotReady), |pods, _| *pods.last_mut().unwrap() = Pod::Ready, |pods, old| {
+            let steps: [fn(&mut Vec<Pod>, usize); 3] = [
+                |pods, _| pods.push(Pod::NotReady),
+                |pods, _| *pods.last_mut().unwrap() = Pod::Ready,
+                |pods, old| {
                     pods[old] = Pod::Leaving;
-                }];
+                },
+            ];
             for step in steps {
                 step(&mut pods, old);
                 world.slice(WEST, &pods);

@@ -149,7 +149,8 @@ impl World {
 
     /// The ports of a cluster's Service, all for the same port of its pods.
     pub(super) fn ports(&mut self, name: &str, ports: &[u32]) {
-        let port = |port: &u32| ServicePort { name: "http".into(), protocol: 0, port: *port, app_protocol: String::new() };
+        let port =
+            |port: &u32| ServicePort { name: "http".into(), protocol: 0, port: *port, app_protocol: String::new() };
         let record = ServiceRecord { ports: ports.iter().map(port).collect(), ..ServiceRecord::default() };
         self.apply(Key::of_service(&cluster(name), Kind::SERVICE, &service()), Value::Service(record));
     }
