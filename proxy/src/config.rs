@@ -105,7 +105,7 @@ pub struct Timeouts {
     pub link_grace: Duration,
     /// A connection to a gateway whose round-trip time is not known yet, TCP and TLS together; 1 s.
     pub connect_gateway: Duration,
-    /// Age at which a link is replaced by a fresh one, ±10 %; 10 min.
+    /// Age at which a link, or a connection to a pod that speaks HTTP/2, takes no more requests and a fresh one does, ±10 %; 10 min.
     pub link_age: Duration,
     /// The way back to the own cluster after a first failover, from nothing to all; 30 s. Flapping makes it longer, up
     /// to ten times.

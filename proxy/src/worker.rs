@@ -79,7 +79,7 @@ impl Worker {
             pods: Pods::new(&shared.timeouts, &shared.limits),
             bare: BarePods::new(&shared.timeouts, &shared.limits),
             scratch: RefCell::default(),
-            h2c: Rc::new(H2cPods::new(&shared.limits)),
+            h2c: Rc::new(H2cPods::new(&shared.timeouts, &shared.limits)),
             links: Links::new(shared.clone()),
             reports: Reports::default(),
             budget: Budget::default(),
