@@ -26,6 +26,9 @@ mod forms;
 
 pub(crate) use forms::address_to_gateway;
 
+/// Bytes of a kept body for which every pod's connection has room, whether the pod reads or not.
+const SMALL: usize = 16 << 10;
+
 /// What there is of a body.
 #[derive(Debug)]
 enum Payload {
@@ -234,9 +237,14 @@ impl Outgoing {
         self.takeover.as_ref()?.begun.take()
     }
 
-    /// True when its body is streamed or the connection will be upgraded.
+    /// True when a pod may have no room for it at once: its body is streamed or long, or the connection will be upgraded.
     pub(crate) fn bulky(&self) -> bool {
-        matches!(*self.payload.borrow(), Payload::Stream(_) | Payload::Spent) || self.notes.upgrade.is_some()
+        let long = match &*self.payload.borrow() {
+            Payload::None => false,
+            Payload::Kept(whole) => whole.len() > SMALL,
+            Payload::Stream(_) | Payload::Spent => true,
+        };
+        long || self.notes.upgrade.is_some()
     }
 
     /// True when its client takes what a pod says before the answer: HTTP/1.0 knows no informational answers.

@@ -39,9 +39,9 @@ pub(crate) const fn longest_idle(repeatable: bool) -> Duration {
 /// reads a long body slowly, or not for a while, is not dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Load {
-    /// Heads and kept bodies.
+    /// Heads and small bodies.
     Small,
-    /// Streamed bodies and upgraded connections.
+    /// Long and streamed bodies, and upgraded connections.
     Bulk,
 }
 
