@@ -79,7 +79,7 @@ pub struct Timeouts {
     /// How long a client is waited for on a port that does not say what it speaks; 2 s. Who has said nothing by then
     /// waits for the server's word, so the connection is relayed byte by byte.
     pub detect: Duration,
-    /// A request's body without a byte while there is room for it; 60 s. Not for gRPC, whose streams may be silent.
+    /// A request's body without a byte while there is room for it; 60 s. Not for gRPC over HTTP/2, whose streams may be silent.
     pub body: Duration,
     /// A request's body until its end, however well it comes; 1 h. Not for gRPC either, nor for what has left HTTP.
     pub upload: Duration,

@@ -116,8 +116,10 @@ impl Outgoing {
             // No timer for the many that have none.
             Payload::None
         } else {
-            // Streams of gRPC may be silent for as long as they like, and have no end.
-            let patience = (!is_grpc(&head.headers)).then_some(bounds.patience);
+            // Streams of gRPC may be silent for as long as they like, and have no end. Over HTTP/1.1 there are none, whatever a
+            // request calls itself.
+            let stream = head.version == Version::HTTP_2 && is_grpc(&head.headers);
+            let patience = (!stream).then_some(bounds.patience);
             let inflow = Inflow::new(body, patience, last);
             movement = Some(inflow.movement());
             let reading = payload(&head.method, inflow, &notes, bounds);
