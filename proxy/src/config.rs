@@ -164,7 +164,8 @@ pub struct Limits {
     /// Raw and upgraded connections that cross clusters, to and from; 1,024, half of the streams that the links to one
     /// gateway have, so that requests always find one.
     pub tunnels: usize,
-    /// Bytes of an answer kept for a stream whose client is slow; 64 KiB.
+    /// Bytes of an answer that one stream takes ahead of its client's socket; 64 KiB. While a client is slow, a piece that waits to
+    /// be taken and what was read ahead from its pod come to about as much each.
     pub stream_buffer: usize,
     /// Bytes of a request body kept for a replay; 64 KiB.
     pub replay_bytes: usize,
