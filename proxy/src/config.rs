@@ -74,7 +74,8 @@ pub struct Timeouts {
     /// there; 5 s. Pods that could not be reached are checked too, instead of by a client's request. `None` leaves all of
     /// that to requests.
     pub check_idle: Option<Duration>,
-    /// A client's request head, from its first byte; 10 s. Until then a connection is idle.
+    /// A client's request head, from its first byte; 10 s. Until then a connection is idle. On HTTP/2 any frame that has begun to come,
+    /// but for a piece of a body, which has [`Timeouts::body`].
     pub head: Duration,
     /// How long a client is waited for on a port that does not say what it speaks; 2 s. Who has said nothing by then
     /// waits for the server's word, so the connection is relayed byte by byte.
