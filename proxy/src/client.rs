@@ -198,12 +198,16 @@ async fn end(worker: &Worker, io: ClientIo) {
 async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientIo) {
     visit.clock.went_idle(Instant::now());
     let io = Priced::new(io.without_clock(), floods::CLIENT, worker.metrics.floods.clone());
+    visit.watches(io.wire());
     let streams = visit.streams.clone().expect("made for a visit of HTTP/2");
     let keep_alive = KeepAlive { interval: PING_EVERY, timeout: PING_TIMEOUT, heard: io.heard() };
     let builder = settings(&worker, &door);
     let call = |call: Call| {
-        let (worker, door, visit) = (worker.clone(), door.clone(), visit.clone());
         let began = Instant::now();
+        if visit.turns_away(began) {
+            return call.turn_away();
+        }
+        let (worker, door, visit) = (worker.clone(), door.clone(), visit.clone());
         let Call { request, way_back, given } = call;
         let came =
             Came { began, busy: visit.busy(began), takeover: None, voice: Some(way_back.voice().clone()), given };

@@ -74,12 +74,13 @@ pub struct Timeouts {
     /// there; 5 s. Pods that could not be reached are checked too, instead of by a client's request. `None` leaves all of
     /// that to requests.
     pub check_idle: Option<Duration>,
-    /// A client's request head, from its first byte; 10 s. Until then a connection is idle.
+    /// A client's request head, from its first byte; 10 s. Until then a connection is idle. On HTTP/2 any frame that has begun to come,
+    /// but for a piece of a body, which has [`Timeouts::body`].
     pub head: Duration,
     /// How long a client is waited for on a port that does not say what it speaks; 2 s. Who has said nothing by then
     /// waits for the server's word, so the connection is relayed byte by byte.
     pub detect: Duration,
-    /// A request's body without a byte while there is room for it; 60 s. Not for gRPC, whose streams may be silent.
+    /// A request's body without a byte while there is room for it; 60 s. Not for gRPC over HTTP/2, whose streams may be silent.
     pub body: Duration,
     /// A request's body until its end, however well it comes; 1 h. Not for gRPC either, nor for what has left HTTP.
     pub upload: Duration,
@@ -105,7 +106,7 @@ pub struct Timeouts {
     pub link_grace: Duration,
     /// A connection to a gateway whose round-trip time is not known yet, TCP and TLS together; 1 s.
     pub connect_gateway: Duration,
-    /// Age at which a link is replaced by a fresh one, ±10 %; 10 min.
+    /// Age at which a link, or a connection to a pod that speaks HTTP/2, takes no more requests and a fresh one does, ±10 %; 10 min.
     pub link_age: Duration,
     /// The way back to the own cluster after a first failover, from nothing to all; 30 s. Flapping makes it longer, up
     /// to ten times.
@@ -164,7 +165,8 @@ pub struct Limits {
     /// Raw and upgraded connections that cross clusters, to and from; 1,024, half of the streams that the links to one
     /// gateway have, so that requests always find one.
     pub tunnels: usize,
-    /// Bytes of an answer kept for a stream whose client is slow; 64 KiB.
+    /// Bytes of an answer that one stream takes ahead of its client's socket; 64 KiB. While a client is slow, a piece that waits to
+    /// be taken and what was read ahead from its pod come to about as much each.
     pub stream_buffer: usize,
     /// Bytes of a request body kept for a replay; 64 KiB.
     pub replay_bytes: usize,

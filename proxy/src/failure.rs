@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Hop,
     /// A client of HTTP/2 wanted to leave HTTP, and was answered as if it had not.
     NotUpgraded,
+    /// The answer is in a transfer coding that is not passed on.
+    Coding,
     /// The other cluster's gateway sent an error this version does not know.
     Unknown,
 }
@@ -52,6 +54,7 @@ impl Kind {
             Self::NotExported => "not-exported",
             Self::Hop => "hop",
             Self::NotUpgraded => "not-upgraded",
+            Self::Coding => "coding",
             Self::Unknown => "unknown",
         }
     }
@@ -67,6 +70,7 @@ impl Kind {
             b"not-trusted" => Self::NotTrusted,
             b"not-exported" => Self::NotExported,
             b"hop" => Self::Hop,
+            b"coding" => Self::Coding,
             _ => Self::Unknown,
         }
     }
@@ -78,7 +82,7 @@ impl Kind {
             Self::Request(Refused::Loop) | Self::Hop => StatusCode::LOOP_DETECTED,
             Self::Request(_) => StatusCode::BAD_REQUEST,
             Self::NoEndpoints | Self::ConnectFailed | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Broken | Self::LinkDead | Self::NotUpgraded | Self::Unknown => StatusCode::BAD_GATEWAY,
+            Self::Broken | Self::LinkDead | Self::NotUpgraded | Self::Coding | Self::Unknown => StatusCode::BAD_GATEWAY,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::NotTrusted | Self::NotExported => StatusCode::FORBIDDEN,
         }
@@ -90,7 +94,7 @@ impl Kind {
             Self::Timeout => 4,
             Self::NotTrusted | Self::NotExported => 7,
             Self::Request(_) => 12,
-            Self::Hop => 13,
+            Self::Hop | Self::Coding => 13,
             _ => 14,
         }
     }
@@ -112,6 +116,9 @@ impl Kind {
             Self::NotExported => "this cluster does not export that service and port",
             Self::Hop => "a request crosses clusters once; this one would a second time",
             Self::NotUpgraded => "the endpoint answered, but does not speak the protocol that was asked for",
+            Self::Coding => {
+                "the endpoint's answer is in a transfer coding other than `chunked`, which cannot be passed on"
+            }
             Self::Unknown => "the serving cluster's gateway answered with an error that is not known here",
         }
     }
@@ -207,6 +214,7 @@ mod tests {
             (Kind::Overloaded, 503),
             (Kind::Broken, 502),
             (Kind::LinkDead, 502),
+            (Kind::Coding, 502),
             (Kind::Timeout, 504),
             (Kind::Hop, 508),
             (Kind::Request(Refused::Loop), 508),
@@ -255,6 +263,7 @@ mod tests {
             Kind::NotTrusted,
             Kind::NotExported,
             Kind::Hop,
+            Kind::Coding,
         ] {
             assert_eq!(Kind::of_word(&HeaderValue::from_static(kind.word())), kind);
         }

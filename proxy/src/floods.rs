@@ -7,6 +7,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,12 @@ use h2::server::Builder;
 use metrics::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+mod wire;
+
+pub(crate) use wire::Wire;
+
 use crate::http2::Heard;
+use wire::Part;
 
 /// What a peer may send that only costs.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +43,13 @@ const BYTES_EACH: u64 = 4_096;
 /// How many PING and WINDOW_UPDATE a frame of DATA that is sent to the peer allows it: many answer each by one of both, from
 /// which they learn how large their windows should be.
 const DATA_ALLOWS: u64 = 2;
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
 const PING: u8 = 6;
 const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+/// No CONTINUATION follows.
+const END_HEADERS: u8 = 0x4;
 /// What a stream given up costs: a request was begun for it.
 const RESET: u64 = 2;
 /// What comes before the first frame (RFC 9113 §3.4).
@@ -121,8 +132,8 @@ fn price(kind: u8, flags: u8, length: usize) -> u64 {
     const END_STREAM: u8 = 0x1;
     match kind {
         // DATA, with something in it or at its end, and HEADERS.
-        0 if length > 0 || flags & END_STREAM != 0 => 0,
-        1 => 0,
+        DATA if length > 0 || flags & END_STREAM != 0 => 0,
+        HEADERS => 0,
         3 => RESET,
         _ => 1,
     }
@@ -135,6 +146,12 @@ struct Reader {
     skip: usize,
     header: [u8; HEADER],
     have: usize,
+    /// Of the frame that is read, once that is known.
+    kind: Option<u8>,
+    /// More of a head follows.
+    head_open: bool,
+    /// Frames begun, all of one head counted as one.
+    begun: u32,
 }
 
 impl Reader {
@@ -145,7 +162,7 @@ impl Reader {
 
     /// Of what a server sends.
     const fn at_frame() -> Self {
-        Self { skip: 0, header: [0; HEADER], have: 0 }
+        Self { skip: 0, header: [0; HEADER], have: 0, kind: None, head_open: false, begun: 0 }
     }
 
     /// Goes on over `bytes`, calling `frame` with each header's (type, flags, length).
@@ -157,6 +174,10 @@ impl Reader {
                 bytes = &bytes[count..];
                 continue;
             }
+            if self.have == 0 {
+                self.begun = self.begun.wrapping_add(u32::from(!self.head_open));
+                self.kind = None;
+            }
             let count = (HEADER - self.have).min(bytes.len());
             self.header[self.have..self.have + count].copy_from_slice(&bytes[..count]);
             self.have += count;
@@ -166,8 +187,18 @@ impl Reader {
                 let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
                 frame(kind, flags, length);
                 (self.have, self.skip) = (0, length);
+                self.kind = Some(kind);
+                if matches!(kind, HEADERS | CONTINUATION) {
+                    self.head_open = flags & END_HEADERS == 0;
+                }
             }
         }
+    }
+
+    /// What has come in part; `None` between two frames.
+    fn part(&self) -> Option<Part> {
+        let data = self.kind == Some(DATA) && !self.head_open;
+        (self.have > 0 || self.skip > 0 || self.head_open).then_some(Part { number: self.begun, data })
     }
 }
 
@@ -180,6 +211,7 @@ pub(crate) struct Priced<S> {
     allowance: Allowance,
     cut: Counter,
     heard: Heard,
+    wire: Rc<Wire>,
 }
 
 impl<S> Priced<S> {
@@ -187,7 +219,12 @@ impl<S> Priced<S> {
     pub(crate) fn new(io: S, terms: Terms, cut: Counter) -> Self {
         let allowance = Allowance::new(terms, Instant::now());
         let (reader, written) = (Reader::behind_preface(), Reader::at_frame());
-        Self { io, reader, written, allowance, cut, heard: Heard::default() }
+        Self { io, reader, written, allowance, cut, heard: Heard::default(), wire: Rc::default() }
+    }
+
+    /// How it stands with its bytes.
+    pub(crate) fn wire(&self) -> Rc<Wire> {
+        self.wire.clone()
     }
 
     /// Whether anything comes.
@@ -201,14 +238,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Priced<S> {
         let this = self.get_mut();
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.io).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            this.heard.note();
-        }
+        let came = buf.filled().len() > before;
         let (mut acks, mut others) = (0, 0);
         this.reader.read(&buf.filled()[before..], |kind, flags, length| match kind {
             PING | WINDOW_UPDATE => acks += 1,
             _ => others += price(kind, flags, length),
         });
+        if came {
+            this.heard.note();
+            this.wire.came(this.reader.part());
+        }
         if acks + others > 0 && !this.allowance.pay_beside(acks, others, Instant::now()) {
             this.cut.increment(1);
             return Poll::Ready(Err(io::Error::other("more control frames than requests need")));
@@ -223,12 +262,13 @@ impl<S: AsyncWrite + Unpin> Priced<S> {
         polled: Poll<io::Result<usize>>,
         pieces: impl Iterator<Item = &'b [u8]>,
     ) -> Poll<io::Result<usize>> {
+        self.wire.wrote(polled.is_ready());
         if let Poll::Ready(Ok(count)) = &polled {
             self.allowance.sent = self.allowance.sent.saturating_add(*count as u64);
             let (mut left, mut data) = (*count, 0);
             for piece in pieces {
                 let taken = piece.len().min(left);
-                self.written.read(&piece[..taken], |kind, _, length| data += u64::from(kind == 0 && length > 0));
+                self.written.read(&piece[..taken], |kind, _, length| data += u64::from(kind == DATA && length > 0));
                 left -= taken;
             }
             self.allowance.sent_data(data);
@@ -283,6 +323,34 @@ mod tests {
                 reader.read(part, |kind, flags, length| seen.push((kind, flags, length)));
             }
             assert_eq!(seen, [(4, 0, 0), (0, 1, 3), (3, 0, 4)], "{step} bytes at a time");
+        }
+    }
+
+    #[test]
+    fn what_has_come_in_part_is_known_at_each_byte() {
+        let mut reader = Reader::behind_preface();
+        let mut at = |bytes: &[u8]| {
+            reader.read(bytes, |_, _, _| ());
+            reader.part().map(|part| (part.number, part.data))
+        };
+        assert_eq!(at(&[0; PREFACE - 1]), Some((0, false)));
+        assert_eq!(at(&[0]), None);
+        let head: [(&[u8], _); 6] = [
+            (&[0, 0, 2, HEADERS], Some((1, false))),
+            (&[0, 0, 0, 0, 1], Some((1, false))),
+            (&[7, 7], Some((1, false))),
+            (&[0, 0, 1, CONTINUATION, END_HEADERS, 0, 0, 0], Some((1, false))),
+            (&[1], Some((1, false))),
+            (&[7], None),
+        ];
+        let body: [(&[u8], _); 4] = [
+            (&[0], Some((2, false))),
+            (&[0, 2, DATA, 0, 0, 0, 0, 1], Some((2, true))),
+            (&[7, 7, 0, 0, 9, DATA, 1, 0, 0, 0, 1, 7], Some((3, true))),
+            (&[7, 7, 7, 7, 7, 7, 7, 7], None),
+        ];
+        for (bytes, part) in head.into_iter().chain(body) {
+            assert_eq!(at(bytes), part, "{bytes:?}");
         }
     }
 

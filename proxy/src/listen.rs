@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::board::{Socket, Use};
+use crate::quiet::Quiet;
 use crate::socket::listen;
 
 /// Pause after an error of `accept` that would only repeat at once (too many open files).
@@ -45,12 +46,14 @@ impl Listener {
 pub(crate) struct Listeners {
     open: HashMap<SocketAddr, Listener>,
     tells: bool,
+    /// What strangers bring about.
+    strangers: Rc<Quiet>,
 }
 
 impl Listeners {
     /// None yet. `tells`: what cannot be bound goes to the log.
-    pub(crate) fn new(tells: bool) -> Self {
-        Self { open: HashMap::new(), tells }
+    pub(crate) fn new(tells: bool, strangers: Rc<Quiet>) -> Self {
+        Self { open: HashMap::new(), tells, strangers }
     }
 
     /// Binds what is wanted and not bound (again, where it failed before), and closes what has not been wanted for
@@ -86,7 +89,7 @@ impl Listeners {
         });
         for (address, usage) in wanted {
             if !self.open.contains_key(address) {
-                let listener = open(*address, usage, door(*address, usage));
+                let listener = open(*address, usage, door(*address, usage), &self.strangers);
                 if self.tells {
                     listener.tell(*address, failed.contains(address));
                 }
@@ -109,11 +112,11 @@ impl Listeners {
     }
 }
 
-fn open(address: SocketAddr, usage: &Use, on: OnAccept) -> Listener {
+fn open(address: SocketAddr, usage: &Use, on: OnAccept, strangers: &Rc<Quiet>) -> Listener {
     let stop = CancellationToken::new();
     let socket = match listen(address) {
         Ok(listener) => {
-            tokio::task::spawn_local(accept(listener, stop.clone(), on));
+            tokio::task::spawn_local(accept(listener, stop.clone(), on, strangers.clone()));
             Socket::Bound
         }
         Err(error) => Socket::Failed(format!("{}: {error}", cause(&error))),
@@ -134,7 +137,7 @@ fn cause(error: &std::io::Error) -> &'static str {
 
 /// Accepts until told to stop, then empties the queue: connections that a closing `SO_REUSEPORT` socket has not
 /// accepted yet are reset, not handed to its siblings.
-async fn accept(listener: TcpListener, stop: CancellationToken, on: OnAccept) {
+async fn accept(listener: TcpListener, stop: CancellationToken, on: OnAccept, strangers: Rc<Quiet>) {
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -142,7 +145,9 @@ async fn accept(listener: TcpListener, stop: CancellationToken, on: OnAccept) {
                 Ok((stream, peer)) => on(stream, peer),
                 Err(error) if passing(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "accept failed");
+                    if strangers.allow("accept", Instant::now()) {
+                        tracing::warn!(%error, "accept failed; it is tried again ten times a second");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -162,4 +167,50 @@ async fn accept(listener: TcpListener, stop: CancellationToken, on: OnAccept) {
 fn passing(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use socket2::SockRef;
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
+    use super::*;
+
+    /// Counts the lines of a log.
+    struct Lines(&'static AtomicU32);
+
+    impl Subscriber for Lines {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, event: &Event<'_>) {
+            if event.metadata().target().ends_with("::listen") {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fails_again_and_again_is_told_once() {
+        static LINES: AtomicU32 = AtomicU32::new(0);
+        let _log = tracing::subscriber::set_default(Lines(&LINES));
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        // From here on the kernel accepts nothing, and says so.
+        SockRef::from(&listener).shutdown(std::net::Shutdown::Both).unwrap();
+        let quiet = Rc::new(Quiet::new(Duration::from_secs(3_600)));
+        let accepting = accept(listener, CancellationToken::new(), Rc::new(|_, _| ()), quiet);
+        assert!(tokio::time::timeout(100 * ACCEPT_PAUSE, accepting).await.is_err());
+        assert_eq!(LINES.load(Ordering::Relaxed), 1);
+    }
 }

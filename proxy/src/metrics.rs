@@ -42,6 +42,8 @@ pub(crate) struct Metrics {
     pub(crate) too_many_of_one: Counter,
     pub(crate) slow_heads: Counter,
     pub(crate) floods: Counter,
+    /// Connections of HTTP/2 that were told to go and stayed.
+    pub(crate) overstayed: Counter,
     /// Idle connections of HTTP/2 beyond their number.
     pub(crate) surplus: Counter,
     /// Streams of HTTP/2 whose answer was not taken.
@@ -76,6 +78,7 @@ impl Metrics {
             too_many_of_one: closed("too_many_connections_of_one_client"),
             slow_heads: closed("slow_head"),
             floods: closed("control_frames"),
+            overstayed: closed("overstayed"),
             surplus: closed("too_many_idle"),
             stuck: counter!("strait_proxy_streams_cut_total"),
             budget_spent: counter!("strait_proxy_replays_denied_total"),

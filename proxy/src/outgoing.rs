@@ -26,6 +26,9 @@ mod forms;
 
 pub(crate) use forms::address_to_gateway;
 
+/// Bytes of a kept body for which every pod's connection has room, whether the pod reads or not.
+const SMALL: usize = 16 << 10;
+
 /// What there is of a body.
 #[derive(Debug)]
 enum Payload {
@@ -113,8 +116,10 @@ impl Outgoing {
             // No timer for the many that have none.
             Payload::None
         } else {
-            // Streams of gRPC may be silent for as long as they like, and have no end.
-            let patience = (!is_grpc(&head.headers)).then_some(bounds.patience);
+            // Streams of gRPC may be silent for as long as they like, and have no end. Over HTTP/1.1 there are none, whatever a
+            // request calls itself.
+            let stream = head.version == Version::HTTP_2 && is_grpc(&head.headers);
+            let patience = (!stream).then_some(bounds.patience);
             let inflow = Inflow::new(body, patience, last);
             movement = Some(inflow.movement());
             let reading = payload(&head.method, inflow, &notes, bounds);
@@ -234,9 +239,14 @@ impl Outgoing {
         self.takeover.as_ref()?.begun.take()
     }
 
-    /// True when its body is streamed or the connection will be upgraded.
+    /// True when a pod may have no room for it at once: its body is streamed or long, or the connection will be upgraded.
     pub(crate) fn bulky(&self) -> bool {
-        matches!(*self.payload.borrow(), Payload::Stream(_) | Payload::Spent) || self.notes.upgrade.is_some()
+        let long = match &*self.payload.borrow() {
+            Payload::None => false,
+            Payload::Kept(whole) => whole.len() > SMALL,
+            Payload::Stream(_) | Payload::Spent => true,
+        };
+        long || self.notes.upgrade.is_some()
     }
 
     /// True when its client takes what a pod says before the answer: HTTP/1.0 knows no informational answers.

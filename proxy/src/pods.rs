@@ -27,6 +27,10 @@ use crate::takeover::{Begun, Dialing};
 /// Servers close idle connections after some seconds, few of them sooner than this.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// Bytes that are read ahead of a client on one connection, about: pieces of a body grow up to it. A longer head of an answer is
+/// refused.
+const READ_AHEAD: usize = 64 << 10;
+
 /// How long a connection may have been idle that a request is sent over, which can be repeated or not: what cannot is not put at
 /// the risk of one that its pod may be about to close.
 pub(crate) const fn longest_idle(repeatable: bool) -> Duration {
@@ -39,9 +43,9 @@ pub(crate) const fn longest_idle(repeatable: bool) -> Duration {
 /// reads a long body slowly, or not for a while, is not dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Load {
-    /// Heads and kept bodies.
+    /// Heads and small bodies.
     Small,
-    /// Streamed bodies and upgraded connections.
+    /// Long and streamed bodies, and upgraded connections.
     Bulk,
 }
 
@@ -148,6 +152,7 @@ fn condition(sender: &SendRequest<RequestBody>) -> Condition {
 /// Gives a connection to hyper, in a task of its own.
 async fn drive(io: PodIo, load: Load) -> Result<SendRequest<RequestBody>, Failure> {
     let mut builder = Builder::new();
+    builder.max_buf_size(READ_AHEAD);
     // Head and kept body go in one piece, which costs less than several; what is streamed is not copied for that.
     builder.writev(load == Load::Bulk);
     let (sender, driver) = builder.handshake(TokioIo::new(io)).await.map_err(|_| Failure::Refused)?;
@@ -162,5 +167,71 @@ pub(crate) fn failure(error: &std::io::Error) -> Failure {
     match error.kind() {
         std::io::ErrorKind::TimedOut => Failure::ConnectTimeout,
         _ => Failure::Refused,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use http::{Request, Response, StatusCode};
+    use http_body_util::BodyExt;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What a request is answered by a pod that says this.
+    async fn told(said: Vec<u8>) -> Result<Response<hyper::body::Incoming>, hyper::Error> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let key = (listener.local_addr().unwrap(), Load::Small);
+        tokio::spawn(async move {
+            let (mut pod, _) = listener.accept().await.unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                pod.read_buf(&mut asked).await.unwrap();
+            }
+            // All of it, unless nobody wants it.
+            let _ = pod.write_all(&said).await;
+        });
+        let pods =
+            Pods::new(&Timeouts { connect_pod: Duration::from_secs(20), ..Timeouts::default() }, &Limits::default());
+        let request = Request::get("/").header("host", "m").body(RequestBody::Empty).unwrap();
+        pods.dial(key).await.unwrap().sender.send_request(request).await
+    }
+
+    #[tokio::test]
+    async fn a_connection_reads_little_ahead() {
+        let local = tokio::task::LocalSet::new();
+        local
+            .run_until(async {
+                let bytes = 32 * READ_AHEAD;
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {bytes}\r\n\r\n");
+                let mut body = told([head.into_bytes(), vec![b'x'; bytes]].concat()).await.unwrap().into_body();
+                let mut left = bytes;
+                while let Some(frame) = body.frame().await {
+                    let piece = frame.unwrap().into_data().unwrap();
+                    // hyper fills what its buffer has, which grows by doubling.
+                    assert!(piece.len() <= 2 * READ_AHEAD, "{} bytes", piece.len());
+                    left -= piece.len();
+                }
+                assert_eq!(left, 0);
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn a_head_may_be_as_long() {
+        let local = tokio::task::LocalSet::new();
+        local
+            .run_until(async {
+                let with = |bytes| {
+                    format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx-long: {}\r\n\r\n", "a".repeat(bytes))
+                        .into_bytes()
+                };
+                assert_eq!(told(with(READ_AHEAD - 1_024)).await.unwrap().status(), StatusCode::OK);
+                let error = told(with(4 * READ_AHEAD)).await.err();
+                assert!(error.is_some_and(|error| error.is_parse_too_large()));
+            })
+            .await;
     }
 }

@@ -18,7 +18,7 @@ use crate::extended_connect::{self, Asked};
 use crate::failure::{Asker, Kind, answer, without_body};
 use crate::health::{Outcome, grpc_outcome, is_grpc};
 use crate::http2::{Given, Voice};
-use crate::hygiene::{SERVED_BY, clean_request, clean_response};
+use crate::hygiene::{SERVED_BY, clean_request, clean_response, is_readable};
 use crate::outgoing::{Bounds, Outgoing};
 use crate::retry::Counted;
 use crate::route::InFlight;
@@ -212,6 +212,9 @@ async fn serve_admitted(
     outgoing.hints = outgoing.takes_hints().then(|| visit.hint_sink(voice.as_ref())).flatten();
     let (mut reply, cluster) =
         exchange(worker, &route, Scope::Anywhere, &outgoing).await.map_err(|lost: Lost| lost.kind)?;
+    if !is_readable(reply.response.headers()) {
+        return Err(Kind::Coding);
+    }
     if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let client = outgoing.upgrade.take().ok_or(Kind::Broken)?;
         match &mut reply.held {

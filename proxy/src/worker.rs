@@ -60,7 +60,7 @@ pub(crate) struct Worker {
     pub(crate) tunnels: Rc<Cell<u32>>,
     pub(crate) crowd: Crowd,
     /// Log lines about connections that make no sense.
-    pub(crate) strangers: Quiet,
+    pub(crate) strangers: Rc<Quiet>,
     /// This cluster's name in `Via`.
     pub(crate) pseudonym: Rc<Pseudonym>,
     server_tls: Arc<ServerConfig>,
@@ -79,7 +79,7 @@ impl Worker {
             pods: Pods::new(&shared.timeouts, &shared.limits),
             bare: BarePods::new(&shared.timeouts, &shared.limits),
             scratch: RefCell::default(),
-            h2c: Rc::new(H2cPods::new(&shared.limits)),
+            h2c: Rc::new(H2cPods::new(&shared.timeouts, &shared.limits)),
             links: Links::new(shared.clone()),
             reports: Reports::default(),
             requests: Requests::default(),
@@ -93,7 +93,7 @@ impl Worker {
             peers: Rc::default(),
             tunnels: Rc::default(),
             crowd: Crowd::default(),
-            strangers: Quiet::new(Duration::from_secs(10)),
+            strangers: Rc::new(Quiet::new(Duration::from_secs(10))),
             pseudonym: Pseudonym::new(shared.local.as_str()),
             server_tls: shared.identity.server_config(),
             names: RefCell::default(),
@@ -168,7 +168,7 @@ pub(crate) async fn work(index: usize, shared: Arc<Shared>, given: Receiver<Give
     let own = worker.clone();
     tokio::task::spawn_local(handoff::take(given, doors.clone(), move |usage| door(&own, usage)));
     tokio::task::spawn_local(client::watch_over(worker.clone()));
-    let mut listeners = Listeners::new(index == 0);
+    let mut listeners = Listeners::new(index == 0, worker.strangers.clone());
     let mut snapshots = shared.published.subscribe();
     let mut identity = shared.identity.changes();
     let mut phase = shared.phase.subscribe();

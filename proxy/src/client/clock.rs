@@ -43,6 +43,8 @@ pub(crate) enum Overdue {
     Idle,
     /// A head began and did not end; it is cut.
     Head,
+    /// It was told to go and has not gone; it is cut.
+    Told,
 }
 
 /// One connection's clock. The stream that sees bytes come and the service that sees requests come share it.

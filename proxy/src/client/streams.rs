@@ -74,6 +74,11 @@ impl Streams {
         }
     }
 
+    /// True when none is open.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.borrow().is_empty()
+    }
+
     /// The stream that runs at this moment.
     pub(super) fn current(&self) -> Option<Rc<Outflow>> {
         self.current.borrow().clone()

@@ -1,6 +1,6 @@
 //! What the requests of one client connection share, and what it does when it is told to.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -12,10 +12,12 @@ use http::Version;
 use tokio::sync::oneshot;
 
 mod orders;
+mod parting;
 
 pub(crate) use orders::watch_over;
 
 use self::orders::Order;
+use self::parting::Parting;
 use super::clock::{Coming, HeadClock};
 use super::detour::Detour;
 use super::hints::HintSink;
@@ -24,6 +26,7 @@ use super::left::LeftHttp;
 use super::streams::{Outflow, Streams};
 use crate::bell::Bell;
 use crate::door::{Door, Standing};
+use crate::floods::Wire;
 use crate::http2::Voice;
 use crate::hygiene::Trace;
 use crate::retry::Counted;
@@ -78,6 +81,9 @@ pub(crate) struct Visit {
     taker: RefCell<Option<oneshot::Sender<ClientIo>>>,
     /// Of HTTP/2.
     pub(super) streams: Option<Rc<Streams>>,
+    /// The same.
+    wire: OnceCell<Rc<Wire>>,
+    parting: Parting,
     /// Off the fast path.
     pub(super) detour: Detour,
     /// The request under way is the last one of a detour.
@@ -114,6 +120,8 @@ impl Visit {
             bell: Bell::default(),
             taker: RefCell::default(),
             streams: (manner == Manner::Http2).then(Rc::default),
+            wire: OnceCell::new(),
+            parting: Parting::default(),
             detour: Detour::default(),
             returns: Cell::new(false),
             owes: Cell::new(false),
@@ -137,6 +145,16 @@ impl Visit {
     /// True when it is to end with the request under way. Over HTTP/1.1 the answer says so; HTTP/2 is sent away by itself.
     pub(crate) fn outstayed(&self, now: Instant) -> bool {
         now >= self.until
+    }
+
+    /// Watches how its connection of HTTP/2 comes.
+    pub(super) fn watches(&self, wire: Rc<Wire>) {
+        let _ = self.wire.set(wire);
+    }
+
+    /// True for a stream that comes too late: the client was told to go a while ago.
+    pub(super) fn turns_away(&self, now: Instant) -> bool {
+        self.parting.turns_away(now)
     }
 
     /// How the answer to the request that is served at this moment is taken; `None` on HTTP/1.1, where the kernel knows.

@@ -20,7 +20,7 @@ use crate::failure::{Asker, Kind, answer, without_body};
 use crate::health::is_grpc;
 use crate::http2::Voice;
 use crate::hygiene::{
-    self, HOP, LOAD, PORT, REPEATED, Refused, SERVICE, TUNNEL, TUNNEL_TCP, UPGRADE, VERSION, clean_request,
+    self, HOP, LOAD, PORT, REPEATED, Refused, SERVICE, TUNNEL, TUNNEL_TCP, UPGRADE, VERSION, clean_request, is_readable,
 };
 use crate::outgoing::{Bounds, Outgoing};
 use crate::plan::{Speech, speech};
@@ -123,25 +123,32 @@ async fn admitted(
         let outgoing = Outgoing::upgrade(head, notes, deadline);
         spare(&outgoing, repeated.as_ref());
         let (reply, _) = exchange(worker, &route, Scope::Local, &outgoing).await?;
-        return Ok(match reply.response.status() {
-            StatusCode::SWITCHING_PROTOCOLS => Granted::Switched(reply, body, counted),
-            _ => Granted::Answered(reply),
-        });
+        return match reply.response.status() {
+            StatusCode::SWITCHING_PROTOCOLS => Ok(Granted::Switched(reply, body, counted)),
+            _ => passable(worker, reply),
+        };
     }
     let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts, deadline);
     let mut outgoing = Outgoing::read(head, body, notes, None, to_pods, bounds, None).await.map_err(refuse)?;
     outgoing.hints = peer.hints.sink_of_stream(voice);
     spare(&outgoing, repeated.as_ref());
     let (reply, _) = exchange(worker, &route, Scope::Local, &outgoing).await?;
-    if head_bytes(reply.response.headers()) > worker.shared.limits.head_bytes {
-        // It would end the link, with what others have on it.
-        return Err(Lost { kind: Kind::Broken, touched: true });
-    }
-    if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        // Nobody asked for it, and HTTP/2 has no such status.
-        return Err(Lost { kind: Kind::Broken, touched: true });
-    }
-    Ok(Granted::Answered(reply))
+    passable(worker, reply)
+}
+
+/// A pod's answer, if a link can carry it.
+fn passable(worker: &Worker, reply: Reply) -> Result<Granted, Lost> {
+    let headers = reply.response.headers();
+    // A head that is too long would end the link, with what others have on it.
+    let long = head_bytes(headers) > worker.shared.limits.head_bytes;
+    // Nobody asked for that, and HTTP/2 has no such status.
+    let switched = reply.response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let kind = match is_readable(headers) {
+        true if !long && !switched => return Ok(Granted::Answered(reply)),
+        true => Kind::Broken,
+        false => Kind::Coding,
+    };
+    Err(Lost { kind, touched: true })
 }
 
 /// What its own cluster has repeated, or wants sent once ([`REPEATED`]), is shown to one pod only.

@@ -110,6 +110,11 @@ impl Call {
         let request = Request::from_parts(head, Incoming::Http2(body));
         Some(Self { request, way_back: WayBack { voice, leaves: None }, given: None })
     }
+
+    /// Tells the client that nobody has looked at it, so that it can be sent again elsewhere (RFC 9113 §8.7).
+    pub(crate) fn turn_away(self) {
+        self.way_back.voice.take().into_iter().for_each(|mut respond| respond.send_reset(Reason::REFUSED_STREAM));
+    }
 }
 
 /// RFC 9110 §10.1.1.

@@ -17,7 +17,7 @@ use crate::body::BodyError;
 pub(super) struct Pipe<B> {
     body: B,
     to: SendStream<Bytes>,
-    /// A piece that waits for room, and whether it is the last.
+    /// What of a piece waits for room, and whether it is the last.
     waiting: Option<(Bytes, bool)>,
 }
 
@@ -37,7 +37,8 @@ impl<B> Pipe<B> {
 }
 
 impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Pipe<B> {
-    /// Until the piece that waits is sent; true when it was the last.
+    /// Until as much of what waits is sent as there is room for; true when it was the last. h2 would keep the whole of a piece for
+    /// the sake of a byte, beside the next one that waits here.
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Broken>> {
         while self.to.capacity() == 0 {
             match ready!(self.to.poll_capacity(cx)) {
@@ -45,9 +46,15 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Pipe<B> {
                 Some(Err(_)) | None => return Poll::Ready(Err(Broken::Stream)),
             }
         }
-        let Some((data, last)) = self.waiting.take() else { return Poll::Ready(Ok(false)) };
-        self.to.send_data(data, last).map_err(|_| Broken::Stream)?;
-        Poll::Ready(Ok(last))
+        let Some((data, last)) = &mut self.waiting else { return Poll::Ready(Ok(false)) };
+        let fits = data.split_to(data.len().min(self.to.capacity()));
+        let whole = data.is_empty();
+        let ends = *last && whole;
+        if whole {
+            self.waiting = None;
+        }
+        self.to.send_data(fits, ends).map_err(|_| Broken::Stream)?;
+        Poll::Ready(Ok(ends))
     }
 
     /// Until there is another piece to be sent, or the body has ended; true then.
@@ -72,8 +79,8 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Pipe<B> {
                 Poll::Ready(Ok(last))
             }
             Ok(data) => {
-                // No more than a claim: the connection's window is shared, and h2 asks for the rest when it has the piece.
-                self.to.reserve_capacity(1);
+                // What of it is sent is no more asked for: the rest is, until it has gone.
+                self.to.reserve_capacity(data.len());
                 self.waiting = Some((data, self.body.is_end_stream()));
                 Poll::Ready(Ok(false))
             }
@@ -158,5 +165,77 @@ impl Interest {
         if matches!(sent.await, Err(Broken::Body)) {
             self.body_broke.set(true);
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use http::{Request, Response};
+    use http_body::Frame;
+
+    use super::*;
+
+    /// A body in pieces, and how many were asked for.
+    struct Pieces(VecDeque<Bytes>, Rc<Cell<usize>>);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            self.1.set(self.1.get() + 1);
+            Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.0.is_empty()
+        }
+    }
+
+    /// Answers the one request that comes with a body, and goes on with the connection.
+    async fn answers(io: tokio::io::DuplexStream, body: Pieces) {
+        let mut connection = h2::server::handshake(io).await.unwrap();
+        let (_, mut respond) = connection.accept().await.unwrap().unwrap();
+        let into = respond.send_response(Response::new(()), false).unwrap();
+        let pipe = async { Pipe::new(body, into).await.unwrap() };
+        let drive = async { while connection.accept().await.is_some() {} };
+        tokio::join!(pipe, drive);
+    }
+
+    #[tokio::test]
+    async fn a_stream_takes_no_more_of_a_piece_than_it_has_room_for() {
+        let (near, far) = tokio::io::duplex(64 << 10);
+        let asked = Rc::new(Cell::new(0));
+        let pieces = ["all that is in the first", "second"].map(|piece| Bytes::from_static(piece.as_bytes()));
+        let server = answers(far, Pieces(pieces.into(), asked.clone()));
+        let client = async {
+            let mut builder = h2::client::Builder::new();
+            let (mut requests, connection) = builder.initial_window_size(10).handshake::<_, Bytes>(near).await.unwrap();
+            let read = async move {
+                let (response, _) = requests.send_request(Request::new(()), true).unwrap();
+                drop(requests);
+                let mut body = response.await.unwrap().into_body();
+                let mut got = Vec::new();
+                while let Some(data) = body.data().await {
+                    let data = data.unwrap();
+                    got.extend_from_slice(&data);
+                    for _ in 0..10 {
+                        tokio::task::yield_now().await;
+                    }
+                    let first = got.len() <= 20;
+                    assert_eq!(asked.get(), if first { 1 } else { 2 }, "after {} bytes", got.len());
+                    body.flow_control().release_capacity(data.len()).unwrap();
+                }
+                got
+            };
+            let (got, connection) = tokio::join!(read, connection);
+            connection.unwrap();
+            got
+        };
+        let (got, ()) = tokio::join!(client, server);
+        assert_eq!(got, b"all that is in the firstsecond");
     }
 }

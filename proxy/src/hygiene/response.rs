@@ -4,7 +4,13 @@ use http::header::{self, HeaderMap, HeaderName};
 use http::response::Parts;
 use http::{StatusCode, Version};
 
-use super::{one_length, remove_hop_by_hop, strip_private, tokens};
+use super::{chunks_alone, one_length, remove_hop_by_hop, strip_private, tokens};
+
+/// False for a pod's answer in a transfer coding other than `chunked`. A client would take `gzip, chunked` for the content itself,
+/// since the field that says so concerns this connection only.
+pub(crate) fn is_readable(headers: &HeaderMap) -> bool {
+    chunks_alone(headers)
+}
 
 /// Removes from a pod's or gateway's response what concerned that connection only, and every private field. A 101
 /// keeps `Connection` and `Upgrade`, which are what it says.

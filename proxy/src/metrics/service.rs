@@ -62,7 +62,7 @@ impl ServiceMetrics {
         self.latency.record(latency.as_secs_f64());
         let at = match kind {
             Kind::NoEndpoints | Kind::ConnectFailed | Kind::NotExported | Kind::NotTrusted => 0,
-            Kind::Broken | Kind::LinkDead | Kind::NotUpgraded | Kind::Unknown => 1,
+            Kind::Broken | Kind::LinkDead | Kind::NotUpgraded | Kind::Coding | Kind::Unknown => 1,
             Kind::Timeout => 2,
             Kind::Overloaded => 3,
             Kind::Request(_) | Kind::Hop => 4,

@@ -35,15 +35,18 @@ type Dial = Shared<LocalBoxFuture<'static, Result<Rc<Line>, Failure>>>;
 pub(crate) struct H2cPods {
     /// Bytes of fields that a pod may send.
     head_bytes: u32,
+    /// When a connection takes no more streams, give or take a tenth.
+    age: Duration,
     lines: RefCell<HashMap<SocketAddr, Vec<Rc<Line>>>>,
     dials: RefCell<HashMap<SocketAddr, Dial>>,
     spoken: Spoken,
 }
 
 impl H2cPods {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(timeouts: &Timeouts, limits: &Limits) -> Self {
         Self {
             head_bytes: u32::try_from(limits.head_bytes).unwrap_or(u32::MAX),
+            age: timeouts.link_age,
             lines: RefCell::default(),
             dials: RefCell::default(),
             spoken: Spoken::default(),
@@ -126,6 +129,8 @@ impl H2cPods {
             biased;
             _ = &mut driver => {}
             () = unused(&line) => {}
+            // h2 counts some of what a pod does wrong for a connection's whole life, and ends it in the end.
+            () = tokio::time::sleep(self.age.mul_f64(0.9 + 0.2 * fastrand::f64())) => {}
         }
         // A driver that is dropped lets its streams end.
         line.retire();

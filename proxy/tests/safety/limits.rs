@@ -1,18 +1,22 @@
 //! Ceilings and clocks: slow bodies, slow readers, too many connections, too many requests.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::unfold;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use strait_proxy::ProxyConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 
 use crate::client::{self, get, once};
 use crate::pod::Pod;
@@ -65,23 +69,56 @@ async fn stalled(site: &Site, content: &str) -> TcpStream {
     tcp
 }
 
+/// A call whose pod says what it is told.
+struct Call {
+    feed: mpsc::Sender<Result<Frame<Bytes>, Infallible>>,
+    answer: Incoming,
+}
+
+impl Call {
+    async fn begin(site: &Site) -> Self {
+        let (feed, body) = mpsc::channel::<Result<Frame<Bytes>, Infallible>>(1);
+        let body = Box::pin(unfold(body, |mut body| async move { Some((body.recv().await?, body)) }));
+        let request = Request::post("http://m/echo").header("content-type", "application/grpc");
+        let mut sender = client::http2(site.door()).await;
+        let answer = sender.send_request(request.body(StreamBody::new(body)).unwrap()).await.unwrap();
+        Self { feed, answer: answer.into_body() }
+    }
+
+    /// False when the stream is over.
+    async fn echoes(&mut self, word: &str) -> bool {
+        if self.feed.send(Ok(Frame::data(Bytes::from(word.to_owned())))).await.is_err() {
+            return false;
+        }
+        let frame = tokio::time::timeout(LIMIT, self.answer.frame()).await.expect("an echo or an end");
+        frame.and_then(Result::ok).and_then(|frame| frame.into_data().ok()).is_some_and(|data| data == word)
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_stops_coming_is_given_up() {
     let limit = Duration::from_millis(200);
-    let (site, _pod) = site(|config| config.timeouts.body = limit).await;
-    let mut tcp = stalled(&site, "text/plain").await;
-    assert!(!hears(&mut tcp, "0\r\n\r\n").await, "it ends, and not as if it were whole");
-    // Streams of gRPC may be silent for as long as they like.
-    let mut stream = stalled(&site, "application/grpc").await;
+    let edit = |config: &mut ProxyConfig| config.timeouts.body = limit;
+    let ((site, _pod), (calls, _grpc_pod)) = (site(edit).await, site_before(Pod::start_h2c, edit).await);
+    // There are no streams of gRPC over HTTP/1.1, whatever is said.
+    for content in ["text/plain", "application/grpc"] {
+        let mut tcp = stalled(&site, content).await;
+        assert!(!hears(&mut tcp, "0\r\n\r\n").await, "it ends, and not as if it were whole");
+    }
+    // Those there are may be silent for as long as they like.
+    let mut call = Call::begin(&calls).await;
+    assert!(call.echoes("hello").await);
     tokio::time::sleep(limit * 4).await;
-    stream.write_all(b"5\r\nagain\r\n0\r\n\r\n").await.unwrap();
-    assert!(hears(&mut stream, "again").await);
-    site.stop().await;
+    assert!(call.echoes("again").await);
+    for site in [site, calls] {
+        site.stop().await;
+    }
 }
 
 #[tokio::test]
 async fn a_body_without_an_end_is_given_up() {
-    let (site, _pod) = site(|config| config.timeouts.upload = Duration::from_secs(1)).await;
+    let edit = |config: &mut ProxyConfig| config.timeouts.upload = Duration::from_secs(1);
+    let ((site, _pod), (calls, _grpc_pod)) = (site(edit).await, site_before(Pod::start_h2c, edit).await);
     let goes_on = async |content| {
         let mut tcp = stalled(&site, content).await;
         for piece in 0..25 {
@@ -94,9 +131,15 @@ async fn a_body_without_an_end_is_given_up() {
         }
         true
     };
-    assert!(!goes_on("text/plain").await);
-    assert!(goes_on("application/grpc").await);
-    site.stop().await;
+    assert!(!goes_on("text/plain").await && !goes_on("application/grpc").await);
+    let mut call = Call::begin(&calls).await;
+    for piece in 0..25 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(call.echoes(&format!("piece{piece}")).await);
+    }
+    for site in [site, calls] {
+        site.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -23,4 +23,5 @@ mod floods;
 mod frames;
 mod go;
 mod limits;
+mod parting;
 mod smuggling;

@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::client::http2;
 use crate::plain::{LIMIT, alone, head, rest};
 use crate::site::Site;
+use crate::streams::{Both, ask};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -59,6 +60,43 @@ async fn chunks_go_before_a_length_and_a_length_is_said_once() {
         assert!(told.ends_with("\r\n\r\nok"), "{told}");
     }
     site.stop().await;
+}
+
+/// What is in such a body would be taken for the content itself.
+#[tokio::test]
+async fn an_answer_in_another_coding_than_chunks_is_refused() {
+    const BODY: &str = "2\r\nok\r\n0\r\n\r\n";
+    let (site, pod) = alone("http").await;
+    // By the fast path and by the long one.
+    for plain in ["GET / HTTP/1.1\r\nhost: m\r\n", "OPTIONS / HTTP/1.1\r\nhost: m\r\n"] {
+        for codings in ["gzip, chunked", "gzip\r\ntransfer-encoding: chunked", "gzip", "chunked, chunked"] {
+            let mut client = TcpStream::connect(site.door()).await.unwrap();
+            client.write_all(format!("{plain}\r\n").as_bytes()).await.unwrap();
+            let mut server = accept(&pod).await;
+            head(&mut server).await;
+            let answer = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: {codings}\r\n\r\n{BODY}");
+            server.write_all(answer.as_bytes()).await.unwrap();
+            let told = head(&mut client).await;
+            assert!(told.starts_with("http/1.1 502 ") && told.contains("x-strait-error: coding\r\n"), "{told}");
+            assert!(rest(&mut server).await.is_ok(), "its connection is not used again");
+        }
+    }
+    let request = "GET / HTTP/1.1\r\nhost: m\r\nconnection: close\r\n\r\n";
+    let answer = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n{BODY}");
+    let (_, told) = exchange(&site, &pod, request, answer.as_bytes()).await;
+    assert!(told.starts_with("http/1.1 200 "), "{told}");
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn so_is_one_that_comes_from_another_cluster() {
+    let both = Both::new().await;
+    let (door, pod) = both.doors()[1];
+    let (mut client, mut server, _) = ask(door, pod, "POST / HTTP/1.1\r\nhost: m\r\ncontent-length: 0\r\n\r\n").await;
+    server.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n").await.unwrap();
+    let told = head(&mut client).await;
+    assert!(told.starts_with("http/1.1 502 ") && told.contains("x-strait-error: coding\r\n"), "{told}");
+    both.stop().await;
 }
 
 #[tokio::test]

@@ -107,6 +107,33 @@ async fn many_calls_share_few_connections() {
 }
 
 #[tokio::test]
+async fn a_connection_to_a_pod_is_replaced_when_it_is_old_and_ends_what_it_carries() {
+    let mut site = Site::new("us-west");
+    site.export();
+    site.slice(1);
+    site.import("");
+    let pod = Pod::start_h2c(site.pod(0), "pod-0").await;
+    site.start_with(|config| {
+        config.workers = std::num::NonZeroUsize::new(1);
+        config.timeouts.link_age = Duration::from_millis(500);
+    })
+    .await;
+    let connections = || pod.connections.load(std::sync::atomic::Ordering::SeqCst);
+    let mut sender = client::http2(site.door()).await;
+    let slow = Request::post("http://m/slow?4000").header("content-type", "application/grpc");
+    let slow = tokio::spawn(sender.send_request(slow.body(Full::<Bytes>::default()).unwrap()));
+    until("it is under way", || connections() == 1).await;
+    let began = tokio::time::Instant::now();
+    while connections() == 1 {
+        assert_eq!(&*call(site.door()).await.0, "question pod-0");
+        assert!(began.elapsed() < LIMIT, "the first is used for ever");
+    }
+    let answer = slow.await.unwrap().unwrap();
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "pod-0");
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn clients_that_read_nothing_hold_up_nobody() {
     let mut site = Site::new("us-west");
     site.export();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::plain::{
     PLAIN, accepted, alone, answer, asked, asked_as_it_came, fill, head, hears, kept, listen, raw_head, rest,
@@ -46,6 +46,28 @@ async fn it_goes_with_its_head_as_it_came() {
         hears(&mut server, &body).await;
         answer(&mut server, &mut client).await;
     }
+    site.stop().await;
+}
+
+/// One that is kept to be sent again as well: there is no room for it that a live pod always has.
+#[tokio::test]
+async fn a_long_one_waits_for_a_pod_that_does_not_read() {
+    const SIZE: usize = 60_000;
+    let (site, pod) = alone("http").await;
+    drop(pod);
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    socket.bind(site.pod(0)).unwrap();
+    let pod = socket.listen(64).unwrap();
+    let mut client = TcpStream::connect(site.door()).await.unwrap();
+    client.write_all(&request("PUT", &"b".repeat(SIZE))).await.unwrap();
+    let mut server = accepted(&pod).await;
+    head(&mut server).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    hears(&mut server, &"b".repeat(SIZE)).await;
+    answer(&mut server, &mut client).await;
+    asked_once(&pod, &mut server).await;
     site.stop().await;
 }
 

@@ -41,7 +41,20 @@ impl Visit {
     /// Why its client has been quiet for too long, if it has.
     fn overdue(&self, worker: &Worker, now: Instant) -> Option<Overdue> {
         let timeouts = &worker.shared.timeouts;
+        if self.wire.get().is_some_and(|wire| wire.is_late(now, timeouts.head, timeouts.body)) {
+            return Some(Overdue::Head);
+        }
+        if self.overstays(now, timeouts.unread) {
+            return Some(Overdue::Told);
+        }
         self.clock.overdue(now, timeouts.head, timeouts.idle_client)
+    }
+
+    /// True when it was told to go and stays for no good reason.
+    fn overstays(&self, now: Instant, unread: Duration) -> bool {
+        let vacant = self.active.get() == 0 && self.streams.as_ref().is_some_and(|streams| streams.is_empty());
+        let unsent = self.wire.get().is_some_and(|wire| wire.is_unsent());
+        self.parting.is_over(vacant, if unsent { unread } else { Duration::ZERO }, now)
     }
 
     /// What the connection must be told at this moment.
@@ -50,7 +63,7 @@ impl Visit {
         let still = self.clock.waited(now) >= worker.shared.timeouts.body && !self.clock.is_unsent();
         let late = overdue.is_some() || still;
         let stuck = (late || matches!(phase, Phase::Stopping(_))) && self.only_takes_in();
-        if overdue == Some(Overdue::Head) || stuck {
+        if matches!(overdue, Some(Overdue::Head | Overdue::Told)) || stuck {
             return Order::Cut;
         }
         let standing = self.door.standing(worker);
@@ -77,9 +90,12 @@ impl Visit {
         }
     }
 
-    fn tell(&self, order: Order) {
+    fn tell(&self, order: Order, now: Instant) {
         if self.order.get() == Order::Cut || order == Order::Stay || self.order.get() == order {
             return;
+        }
+        if order == Order::Leave && self.manner == Manner::Http2 {
+            self.parting.tell(now);
         }
         self.order.set(order);
         self.bell.ring();
@@ -108,10 +124,13 @@ fn look(worker: &Rc<Worker>, phase: Phase, now: Instant) {
         let Some(visit) = visit.upgrade() else { return false };
         let overdue = visit.overdue(worker, now);
         let order = visit.judge(worker, phase, overdue, now);
-        if overdue == Some(Overdue::Head) && visit.order.get() != Order::Cut {
-            worker.metrics.slow_heads.increment(1);
-        }
-        visit.tell(order);
+        let cut = match overdue.filter(|_| visit.order.get() != Order::Cut) {
+            Some(Overdue::Head) => Some(&worker.metrics.slow_heads),
+            Some(Overdue::Told) => Some(&worker.metrics.overstayed),
+            Some(Overdue::Idle) | None => None,
+        };
+        cut.iter().for_each(|cut| cut.increment(1));
+        visit.tell(order, now);
         if let Some(streams) = &visit.streams {
             worker.metrics.stuck.increment(streams.cut_stuck(now, worker.shared.timeouts.unread));
         }
@@ -124,7 +143,7 @@ fn look(worker: &Rc<Worker>, phase: Phase, now: Instant) {
     let idle = idle.map(|visit| (visit.clock.waited(now), visit)).filter(|(waited, _)| *waited >= SURPLUS_AFTER);
     for visit in surplus(idle.collect(), worker.shared.limits.idle_http2) {
         worker.metrics.surplus.increment(1);
-        visit.tell(Order::Leave);
+        visit.tell(Order::Leave, now);
     }
 }
 
