@@ -5,8 +5,9 @@ use std::fmt;
 use tokio::sync::oneshot;
 
 use super::Busy;
+use super::entered::Entered;
 use super::io::ClientIo;
-use crate::http2::{Carried, Given};
+use crate::http2::Given;
 use crate::retry::Counted;
 use crate::tunnel::Side;
 
@@ -14,7 +15,7 @@ use crate::tunnel::Side;
 #[derive(Debug)]
 pub(crate) enum LeftHttp {
     /// A connection of HTTP/1.1, given by its visit.
-    Whole(oneshot::Receiver<ClientIo>),
+    Whole(oneshot::Receiver<(ClientIo, Entered)>),
     /// A stream of HTTP/2, given once its client was told.
     Stream(Given, OneOfMany),
 }
@@ -32,30 +33,23 @@ impl fmt::Debug for OneOfMany {
     }
 }
 
-/// It is there.
-pub(crate) enum Left {
-    /// The whole connection.
-    Whole(ClientIo),
+/// What counts it for as long as it lasts.
+pub(crate) enum Counts {
+    /// As before: it is a connection like any other.
+    Whole { _entered: Entered },
     /// One stream.
-    Stream(Carried, OneOfMany),
+    Stream { _held: OneOfMany },
 }
 
 impl LeftHttp {
-    /// `None` when the client has gone meanwhile.
-    pub(crate) async fn left(self) -> Option<Left> {
+    /// The end of a tunnel, and what is held until that ends. `None` when the client has gone meanwhile.
+    pub(crate) async fn left(self) -> Option<(Side, Counts)> {
         match self {
-            Self::Whole(given) => given.await.ok().map(Left::Whole),
-            Self::Stream(given, held) => given.await.ok().map(|stream| Left::Stream(stream, held)),
-        }
-    }
-}
-
-impl Left {
-    /// The end of a tunnel, and what is held until that ends.
-    pub(crate) fn into_side(self) -> (Side, Option<OneOfMany>) {
-        match self {
-            Self::Whole(io) => (io.into_side(), None),
-            Self::Stream(stream, held) => (Side::Stream(stream), Some(held)),
+            Self::Whole(given) => {
+                let (io, entered) = given.await.ok()?;
+                Some((io.leave_http(), Counts::Whole { _entered: entered }))
+            }
+            Self::Stream(given, held) => Some((Side::Stream(given.await.ok()?), Counts::Stream { _held: held })),
         }
     }
 }

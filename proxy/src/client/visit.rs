@@ -18,6 +18,7 @@ pub(crate) use orders::watch_over;
 use self::orders::Order;
 use super::clock::{Coming, HeadClock};
 use super::detour::Detour;
+use super::entered::Entered;
 use super::hints::HintSink;
 use super::io::ClientIo;
 use super::left::LeftHttp;
@@ -75,7 +76,7 @@ pub(crate) struct Visit {
     /// When it has lasted for long enough.
     until: Instant,
     bell: Bell,
-    taker: RefCell<Option<oneshot::Sender<ClientIo>>>,
+    taker: RefCell<Option<oneshot::Sender<(ClientIo, Entered)>>>,
     /// Of HTTP/2.
     pub(super) streams: Option<Rc<Streams>>,
     /// Off the fast path.
@@ -264,10 +265,10 @@ impl Visit {
         self.taker.borrow().as_ref().is_some_and(|taker| !taker.is_closed())
     }
 
-    /// Gives the connection away. Who waited may have gone meanwhile; the connection then ends.
-    pub(crate) fn leave_http(&self, io: ClientIo) {
+    /// Gives the connection away, which counts as before. Who waited may have gone meanwhile; the connection then ends.
+    pub(crate) fn leave_http(&self, io: ClientIo, entered: Entered) {
         if let Some(taker) = self.taker.borrow_mut().take() {
-            let _ = taker.send(io);
+            let _ = taker.send((io, entered));
         }
     }
 }

@@ -50,13 +50,14 @@ pub(super) async fn switched(
 ) -> Result<Response<Answer>, Lost> {
     let broken = Lost { kind: Kind::Broken, touched: true };
     let pod = hyper::upgrade::on(&mut reply.response).await.map_err(|_| broken)?;
-    let (mut head, _) = reply.response.into_parts();
+    let Reply { response, flight, .. } = reply;
+    let (mut head, _) = response.into_parts();
     let protocol = head.headers.get(http::header::UPGRADE).cloned().ok_or(broken)?;
     head.status = StatusCode::OK;
     clean_response(&mut head);
     head.headers.remove(http::header::CONTENT_LENGTH);
     head.headers.insert(UPGRADE, protocol);
-    let held = Held { _counted: counted, _open: worker.metrics.crossing(), _flight: None, _seat: None };
+    let held = Held { _counted: counted, _open: worker.metrics.crossing(), _flight: Some(flight), _seat: None };
     let body = start(worker, peer, Side::Upgraded(TokioIo::new(pod)), inflow, held, pending());
     Ok(Response::from_parts(head, body))
 }

@@ -4,15 +4,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use strait_catalog::ClusterId;
-use tokio::io::copy_bidirectional;
 
 use super::Pair;
 use super::side::Sink;
 use crate::body::Incoming;
-use crate::client::{Left, LeftHttp};
 use crate::shared::Phase;
 use crate::worker::Worker;
 
@@ -21,28 +17,6 @@ const TRUST_LOOK: Duration = Duration::from_secs(1);
 
 /// At the deadline itself all sockets are closed with FIN; until then there is time to say that they broke.
 const TO_RESET: Duration = Duration::from_millis(100);
-
-/// Joins the client's and the pod's side once both have left HTTP. Ends at the deadline of a stop.
-pub(crate) fn join(worker: &Rc<Worker>, client: LeftHttp, pod: OnUpgrade) {
-    let open = worker.metrics.tunnel();
-    let worker = worker.clone();
-    worker.tasks.clone().spawn_local(async move {
-        let _open = open;
-        let joined = async {
-            let (Some(client), Ok(pod)) = tokio::join!(client.left(), pod) else { return };
-            let mut pod = TokioIo::new(pod);
-            // An error ends both sides, which is all there is to do about it.
-            let _ = match client {
-                Left::Whole(mut client) => copy_bidirectional(&mut client, &mut pod).await,
-                Left::Stream(mut client, _held) => copy_bidirectional(&mut client, &mut pod).await,
-            };
-        };
-        tokio::select! {
-            () = joined => {}
-            () = stopped(&worker) => {}
-        }
-    });
-}
 
 /// Carries what the other cluster says to this side, while its stream carries what this side says. Returns when both have
 /// ended; breaks both when one breaks, when the daemon's time is over, or when `over` returns.
