@@ -33,7 +33,7 @@ pub(crate) use crowd::Crowd;
 pub(crate) use detour::Detour;
 pub(crate) use fast_path::Scratch;
 pub(crate) use hints::{HintSampling, HintSink};
-pub(crate) use left::{LeftHttp, OneOfMany};
+pub(crate) use left::{Left, LeftHttp, OneOfMany};
 pub(crate) use streams::Outflow;
 pub(crate) use visit::{Busy, LastOfRequest, Visit, Visits, watch_over};
 

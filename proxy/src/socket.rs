@@ -7,9 +7,11 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+mod broken;
 mod heard;
 mod silence;
 
+pub(crate) use broken::Broken;
 pub(crate) use silence::{Watch, fallen_silent};
 
 /// Connections that wait to be accepted; the kernel caps it at `net.core.somaxconn`.
@@ -94,6 +96,12 @@ pub(crate) fn cut_when_unread(stream: &TcpStream, after: Duration) -> io::Result
 /// As [`tune_accepted`].
 pub(crate) fn let_unread(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_tcp_user_timeout(None)
+}
+
+/// The close that follows sends RST instead of FIN.
+pub(crate) fn reset_on_close(stream: &TcpStream) {
+    // A socket that refuses the option is closed with FIN, and there is nobody to tell.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 #[cfg(test)]

@@ -10,11 +10,13 @@ use std::task::Context;
 
 use tokio_util::sync::CancellationToken;
 
+mod both_ways;
 mod carry;
 mod flow;
 mod joining;
 mod side;
 
+pub(crate) use both_ways::both_ways;
 pub(crate) use carry::{carry, stopped, trusted};
 pub(crate) use flow::{Flow, Give};
 pub(crate) use joining::Joining;
@@ -90,7 +92,8 @@ impl Crossing {
             Held { _counted: counted, _open: worker.metrics.crossing(), _flight: Some(flight), _seat: Some(seat) };
         let worker = worker.clone();
         worker.tasks.clone().spawn_local(async move {
-            let Some((side, _counts)) = client.left().await else { return };
+            let Some(client) = client.left().await else { return };
+            let (side, _counts) = client.into_side();
             let (source, sink) = side.split();
             let pair = Pair::new(held);
             give.give(source, &pair);

@@ -73,10 +73,10 @@ impl ClientIo {
 
     /// The same of one that spoke HTTP and does so no more: now its client may leave unread what it is sent for as long as
     /// it likes, as on a port that never spoke it.
-    pub(crate) fn leave_http(self) -> Side {
+    pub(crate) fn leave_http(self) -> (TcpStream, Bytes) {
         // Of a client that is gone already its tunnel learns soon enough.
         let _ = let_unread(&self.tcp);
-        self.into_side()
+        (self.tcp, self.ahead)
     }
 
     /// The same, with what was read of it put back.

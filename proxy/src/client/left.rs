@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::Busy;
 use super::entered::Entered;
 use super::io::ClientIo;
-use crate::http2::Given;
+use crate::http2::{Carried, Given};
 use crate::retry::Counted;
 use crate::tunnel::Side;
 
@@ -33,23 +35,42 @@ impl fmt::Debug for OneOfMany {
     }
 }
 
-/// What counts it for as long as it lasts.
+/// It is there, with what counts it for as long as it lasts.
+pub(crate) enum Left {
+    /// The whole connection and what was read of it already. It counts as before, like any other.
+    Whole(TcpStream, Bytes, Entered),
+    /// One stream.
+    Stream(Carried, OneOfMany),
+}
+
+/// What counts it.
 pub(crate) enum Counts {
-    /// As before: it is a connection like any other.
+    /// A connection.
     Whole { _entered: Entered },
     /// One stream.
     Stream { _held: OneOfMany },
 }
 
 impl LeftHttp {
-    /// The end of a tunnel, and what is held until that ends. `None` when the client has gone meanwhile.
-    pub(crate) async fn left(self) -> Option<(Side, Counts)> {
+    /// `None` when the client has gone meanwhile.
+    pub(crate) async fn left(self) -> Option<Left> {
         match self {
             Self::Whole(given) => {
                 let (io, entered) = given.await.ok()?;
-                Some((io.leave_http(), Counts::Whole { _entered: entered }))
+                let (tcp, ahead) = io.leave_http();
+                Some(Left::Whole(tcp, ahead, entered))
             }
-            Self::Stream(given, held) => Some((Side::Stream(given.await.ok()?), Counts::Stream { _held: held })),
+            Self::Stream(given, held) => Some(Left::Stream(given.await.ok()?, held)),
+        }
+    }
+}
+
+impl Left {
+    /// The end of a tunnel, and what is held until that ends.
+    pub(crate) fn into_side(self) -> (Side, Counts) {
+        match self {
+            Self::Whole(tcp, ahead, entered) => (Side::Tcp(tcp, ahead), Counts::Whole { _entered: entered }),
+            Self::Stream(stream, held) => (Side::Stream(stream), Counts::Stream { _held: held }),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The tasks that carry bytes until both directions have ended, something broke, or the daemon stops.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::Pair;
 use super::side::Sink;
 use crate::body::Incoming;
 use crate::shared::Phase;
+use crate::socket::Broken;
 use crate::worker::Worker;
 
 /// How often the gateway asks whether a tunnel's cluster is still a peer.
@@ -28,7 +30,7 @@ pub(crate) async fn carry(
     over: impl Future<Output = ()>,
 ) {
     let both = async {
-        if pour(inflow, &mut sink).await.is_none() {
+        if pour(inflow, &mut sink, &pair).await.is_none() {
             pair.break_off();
         }
         pair.said.cancelled().await;
@@ -46,13 +48,26 @@ pub(crate) async fn carry(
 }
 
 /// One direction, to its end. `None` when it broke.
-async fn pour(mut inflow: Incoming, sink: &mut Sink) -> Option<()> {
-    while let Some(frame) = inflow.frame().await {
+async fn pour(mut inflow: Incoming, sink: &mut Sink, pair: &Pair) -> Option<()> {
+    let mut watch = Broken::default();
+    loop {
+        let frame = tokio::select! {
+            biased;
+            frame = inflow.frame() => frame,
+            () = gone(sink, pair, &mut watch) => return None,
+        };
+        let Some(frame) = frame else { break };
         if let Ok(bytes) = frame.ok()?.into_data() {
             sink.write(&bytes).await.ok()?;
         }
     }
     sink.finish().await.ok()
+}
+
+/// Until this side, which has said its end, is gone. Before that whoever reads from it is told.
+async fn gone(sink: &mut Sink, pair: &Pair, watch: &mut Broken) {
+    pair.said.cancelled().await;
+    poll_fn(|cx| sink.poll_gone(watch, cx)).await;
 }
 
 /// Until just before the deadline of a stop.

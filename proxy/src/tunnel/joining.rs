@@ -1,14 +1,16 @@
 //! An upgrade that a pod of this cluster has granted, from its 101 to the end of both sides.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional;
 
-use super::{Side, stopped};
+use super::both_ways::both_ways;
+use super::stopped;
 use crate::attempt::Held;
-use crate::client::LeftHttp;
+use crate::client::{Left, LeftHttp, Scratch};
+use crate::pods::{PodIo, left_http};
 use crate::route::InFlight;
 use crate::worker::Worker;
 
@@ -30,26 +32,26 @@ impl Joining {
         worker.tasks.clone().spawn_local(async move {
             let _held = (open, flight);
             let joined = async {
-                let (Some((client, _counts)), Ok(pod)) = tokio::join!(client.left(), pod) else { return };
+                let (Some(client), Some(pod)) = tokio::join!(client.left(), left_http(pod)) else { return };
                 drop(over);
-                let mut pod = TokioIo::new(pod);
-                // An error ends both sides, which is all there is to do about it.
-                let _ = match client {
-                    Side::Tcp(mut client, ahead) => {
-                        use tokio::io::AsyncWriteExt as _;
-                        if pod.write_all(&ahead).await.is_err() {
-                            return;
-                        }
-                        copy_bidirectional(&mut client, &mut pod).await
-                    }
-                    Side::Stream(mut client) => copy_bidirectional(&mut client, &mut pod).await,
-                    Side::Upgraded(mut client) => copy_bidirectional(&mut client, &mut pod).await,
-                };
+                join(client, pod, &worker.scratch).await;
             };
             tokio::select! {
                 () = joined => {}
                 () = stopped(&worker) => {}
             }
         });
+    }
+}
+
+async fn join(client: Left, (mut pod, said): (PodIo, Bytes), scratch: &RefCell<Scratch>) {
+    let joined = match client {
+        Left::Whole(mut tcp, ahead, _entered) => both_ways((&mut tcp, &mut pod), (ahead, said), scratch).await,
+        Left::Stream(mut stream, _held) => both_ways((&mut stream, &mut pod), (Bytes::new(), said), scratch).await,
+    };
+    // The client's connection is closed only: a reset might overtake the last word of a pod that broke off behind it, and
+    // what is spoken has an end of its own (WebSocket: RFC 6455 §7.1.5).
+    if joined.is_err() {
+        pod.reset_on_close();
     }
 }

@@ -1,12 +1,13 @@
 //! WebSocket and the like within the cluster: two connections that have left HTTP and are joined.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use strait_proxy::{EndpointStatus, ProxyConfig};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::plain::{LIMIT, accepted, head, listen, passes, rest};
+use crate::plain::{LIMIT, accepted, fill, head, leaves_after_its_end, listen, passes, reset, rest, swallow};
 use crate::site::{Site, until};
 
 const ASK: &[u8] = b"GET /chat HTTP/1.1\r\nhost: m\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
@@ -78,4 +79,48 @@ async fn they_count_among_the_connections_of_their_client_and_of_all() {
         until("all have left", || site.proxy().view().connections == [0] && pod_of(&site).in_flight == 0).await;
         site.stop().await;
     }
+}
+
+#[tokio::test]
+async fn who_is_gone_after_its_end_lets_the_other_go() {
+    let (site, pod) = site(|_| ()).await;
+    leaves_after_its_end(joined(&site, &pod).await.unwrap()).await;
+    // A client whose pod has left so is closed only, which it cannot tell from what it was told before.
+    let (mut client, mut server) = joined(&site, &pod).await.unwrap();
+    server.shutdown().await.unwrap();
+    assert_eq!(rest(&mut client).await.unwrap(), b"");
+    passes(&mut client, &mut server, b"heard").await;
+    reset(server);
+    until("nothing is kept", || site.proxy().view().connections == [0] && pod_of(&site).in_flight == 0).await;
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_stops_the_writer_and_nothing_is_lost() {
+    const MOST: usize = 64 << 20;
+    let (site, pod) = site(|_| ()).await;
+    for reading_pod in [true, false] {
+        let (client, server) = joined(&site, &pod).await.unwrap();
+        let (mut from, mut to) = if reading_pod { (client, server) } else { (server, client) };
+        let sent = fill(&mut from, MOST).await;
+        assert!(sent < MOST / 2, "{sent} bytes were taken for a reader that reads nothing");
+        passes(&mut to, &mut from, b"the other way").await;
+        swallow(&mut to, sent).await;
+        passes(&mut from, &mut to, b"and goes on").await;
+    }
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_may_leave_all_unread_for_as_long_as_it_likes() {
+    const MOST: usize = 64 << 20;
+    let unread = Duration::from_secs(1);
+    let (site, pod) = site(|config| config.timeouts.unread = unread).await;
+    let (mut client, mut server) = joined(&site, &pod).await.unwrap();
+    let sent = fill(&mut server, MOST).await;
+    // In which a client of HTTP would be reset.
+    tokio::time::sleep(3 * unread).await;
+    swallow(&mut client, sent).await;
+    passes(&mut server, &mut client, b"still there").await;
+    site.stop().await;
 }
