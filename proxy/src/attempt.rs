@@ -18,7 +18,7 @@ use crate::plan::PodSpeech;
 use crate::pods::{Load, PodConnection, PodKey};
 use crate::retry::{Counted, Failure};
 use crate::route::{InFlight, LoadReport, RelayedError, RouteKey};
-use crate::tunnel::{self, Crossing, Flow, Give};
+use crate::tunnel::{self, Crossing, Flow, Give, Joining};
 use crate::worker::Worker;
 
 mod open;
@@ -40,6 +40,8 @@ pub(crate) enum Held {
     Stream(Seat),
     /// A stream that carries an upgraded connection from here on.
     Crossing(Crossing),
+    /// To a pod that has granted an upgrade.
+    Joining(Joining),
 }
 
 /// The head of an answer, with what must be held until its body has ended.

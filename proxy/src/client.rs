@@ -19,6 +19,7 @@ mod clock;
 mod crowd;
 mod detect;
 mod detour;
+mod entered;
 mod fast_path;
 mod half_closed;
 mod hints;
@@ -43,7 +44,6 @@ use crate::http2::{Call, KeepAlive, Server};
 use crate::hygiene::Trace;
 use crate::plan::Speech;
 use crate::relay;
-use crate::retry::Counted;
 use crate::serve::{Came, serve};
 use crate::shared::Phase;
 use crate::socket::tune_accepted;
@@ -51,6 +51,7 @@ use crate::tunnel::Side;
 use crate::worker::Worker;
 use clock::HeadClock;
 use detect::{Spoken, Waits, detect};
+use entered::Entered;
 use fast_path::Turn;
 use io::ClientIo;
 use linger::linger;
@@ -77,23 +78,23 @@ pub(crate) fn welcome(worker: &Rc<Worker>, door: &Rc<Door>, tcp: TcpStream, peer
     if tune_accepted(&tcp).is_err() {
         return;
     }
-    let Some(place) = worker.crowd.enter(peer.ip(), worker.shared.limits.connections_per_client) else {
+    let Some(entered) = Entered::let_in(worker, peer.ip()) else {
         worker.metrics.too_many_of_one.increment(1);
         return;
     };
-    let counted = (Counted::one(&worker.clients), worker.opened());
     let (worker, door) = (worker.clone(), door.clone());
     worker.tasks.clone().spawn_local(async move {
-        let _counted = (counted, place);
-        let _gauge = worker.metrics.client();
         match door.speech {
-            Speech::Http | Speech::H2c | Speech::Detect => converse(worker, door, tcp, peer).await,
-            Speech::Raw => Box::pin(relay::relay(&worker, &door, Side::Tcp(tcp, Bytes::new()))).await,
+            Speech::Http | Speech::H2c | Speech::Detect => converse(worker, door, tcp, (peer, entered)).await,
+            Speech::Raw => {
+                let _entered = entered;
+                Box::pin(relay::relay(&worker, &door, Side::Tcp(tcp, Bytes::new()))).await;
+            }
         }
     });
 }
 
-async fn converse(worker: Rc<Worker>, door: Rc<Door>, tcp: TcpStream, peer: SocketAddr) {
+async fn converse(worker: Rc<Worker>, door: Rc<Door>, tcp: TcpStream, (peer, entered): (SocketAddr, Entered)) {
     let clock = Arc::new(HeadClock::new(Instant::now()));
     // In a box of its own, which is gone when the first words are spoken: an idle connection is kept small.
     let Some((spoken, io)) = Box::pin(first_words(&worker, &door, tcp, clock.clone())).await else { return };
@@ -114,8 +115,11 @@ async fn converse(worker: Rc<Worker>, door: Rc<Door>, tcp: TcpStream, peer: Sock
                 };
                 // What is not plain goes through hyper. When its connection is idle hyper's state of it is given up, with its
                 // buffers.
-                let Some(idle) = Box::pin(http1(&worker, &door, &visit, begun)).await else { return };
-                io = idle;
+                io = match Box::pin(http1(&worker, &door, &visit, begun)).await {
+                    AfterHttp1::Idle(io) => io,
+                    AfterHttp1::Left(io) => return visit.leave_http(io, entered),
+                    AfterHttp1::Over => return,
+                };
             }
         }
         Spoken::Http2 => {
@@ -152,8 +156,18 @@ async fn stopped_listening(phase: &mut watch::Receiver<Phase>) {
     tokio::time::sleep(LAST_WORD).await;
 }
 
-/// HTTP/1.1 until the connection ends, or is idle and comes back to be parked.
-async fn http1(worker: &Rc<Worker>, door: &Rc<Door>, visit: &Rc<Visit>, io: ClientIo) -> Option<ClientIo> {
+/// What comes after hyper has spoken HTTP/1.1 on a connection.
+enum AfterHttp1 {
+    /// It is idle, and comes back to be parked.
+    Idle(ClientIo),
+    /// It has left HTTP.
+    Left(ClientIo),
+    /// Nothing: it has ended.
+    Over,
+}
+
+/// HTTP/1.1 by hyper.
+async fn http1(worker: &Rc<Worker>, door: &Rc<Door>, visit: &Rc<Visit>, io: ClientIo) -> AfterHttp1 {
     let most = worker.shared.limits.head_bytes.max(16 * 1024);
     let service = {
         let (worker, door, visit) = (worker.clone(), door.clone(), visit.clone());
@@ -176,16 +190,12 @@ async fn http1(worker: &Rc<Worker>, door: &Rc<Door>, visit: &Rc<Visit>, io: Clie
             if over {
                 end(worker, Pin::into_inner(conn).into_parts().io.into_inner()).await;
             }
-            return None;
+            return AfterHttp1::Over;
         }
     };
     let parts = Pin::into_inner(conn).into_parts();
     let io = parts.io.into_inner().with_ahead(parts.read_buf);
-    if idle {
-        return Some(io);
-    }
-    visit.leave_http(io);
-    None
+    if idle { AfterHttp1::Idle(io) } else { AfterHttp1::Left(io) }
 }
 
 /// Ends a connection of HTTP/1.1 on which all was said.

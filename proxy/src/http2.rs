@@ -18,7 +18,7 @@ mod received;
 mod server;
 
 pub(crate) use call::{Call, Given, Voice};
-pub(crate) use carried::Carried;
+pub(crate) use carried::{Carried, CarriedFrom, CarriedInto};
 pub(crate) use client::{Driver, Sender, Unanswered, Words, client, handshake};
 pub(crate) use keep_alive::{Heard, KeepAlive};
 pub(crate) use received::Received;

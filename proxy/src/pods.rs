@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
 
@@ -15,8 +17,8 @@ mod stacks;
 
 pub(crate) use bare::{BarePods, Turn};
 pub(crate) use h2c::H2cPods;
+pub(crate) use io::PodIo;
 
-use self::io::PodIo;
 use self::stacks::{Condition, Stacks};
 use crate::body::RequestBody;
 use crate::config::{Limits, Timeouts};
@@ -161,6 +163,12 @@ async fn drive(io: PodIo, load: Load) -> Result<SendRequest<RequestBody>, Failur
         let _ = driver.with_upgrades().await;
     });
     Ok(sender)
+}
+
+/// A pod's connection that has left HTTP, and what was read of it already; `None` when it has ended instead.
+pub(crate) async fn left_http(upgrade: OnUpgrade) -> Option<(PodIo, Bytes)> {
+    let parts = upgrade.await.ok()?.downcast::<TokioIo<PodIo>>().ok()?;
+    Some((parts.io.into_inner(), parts.read_buf))
 }
 
 pub(crate) fn failure(error: &std::io::Error) -> Failure {

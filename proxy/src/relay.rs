@@ -7,9 +7,9 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Method, StatusCode};
 use strait_catalog::ClusterId;
-use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -21,7 +21,7 @@ use crate::failure::Kind;
 use crate::retry::{Left, Next, Tally, next};
 use crate::route::{InFlight, ServiceRoute};
 use crate::socket::fallen_silent;
-use crate::tunnel::{Held, Pair, Side, carry, stopped};
+use crate::tunnel::{Held, Pair, Side, both_ways, carry, stopped};
 use crate::worker::Worker;
 
 /// Relays one connection. A client that cannot be served is reset.
@@ -50,18 +50,14 @@ async fn here(worker: &Worker, client: Side, mut pod: TcpStream, flight: InFligh
     let Side::Tcp(mut client, ahead) = client else { return };
     let _open = worker.metrics.tunnel();
     let gone = machine_gone(&pod);
-    let joined = async {
-        pod.write_all(&ahead).await?;
-        copy_bidirectional(&mut client, &mut pod).await.map(|_| ())
-    };
     let well = tokio::select! {
-        joined = joined => joined.is_ok(),
+        joined = both_ways((&mut client, &mut pod), (ahead, Bytes::new()), &worker.scratch) => joined.is_ok(),
         () = gone => false,
         () = stopped(worker) => false,
     };
     if !well {
-        Side::Tcp(client, ahead).reset();
-        Side::Tcp(pod, bytes::Bytes::new()).reset();
+        Side::Tcp(client, Bytes::new()).reset();
+        Side::Tcp(pod, Bytes::new()).reset();
     }
     drop(flight);
 }

@@ -23,7 +23,7 @@ use crate::outgoing::{Bounds, Outgoing};
 use crate::retry::Counted;
 use crate::route::InFlight;
 use crate::takeover::Takeover;
-use crate::tunnel;
+use crate::tunnel::{self, Crossing, Joining};
 use crate::worker::Worker;
 
 /// The body of any answer.
@@ -217,10 +217,11 @@ async fn serve_admitted(
     }
     if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let client = outgoing.upgrade.take().ok_or(Kind::Broken)?;
-        match &mut reply.held {
-            Held::Crossing(crossing) => crossing.client = Some(client),
-            _ => tunnel::join(worker, client, hyper::upgrade::on(&mut reply.response)),
-        }
+        let pod = hyper::upgrade::on(&mut reply.response);
+        reply.held = match reply.held {
+            Held::Crossing(crossing) => Held::Crossing(Crossing { client: Some(client), ..crossing }),
+            held => Held::Joining(Joining { client, pod, over: Box::new(held) }),
+        };
     }
     Ok((reply, cluster))
 }
@@ -236,10 +237,17 @@ pub(crate) async fn passed(
     let (mut head, body) = response.into_parts();
     clean_response(&mut head);
     finish_head(&mut head);
-    if let Held::Crossing(crossing) = held {
-        crossing.start(worker, body);
-        return Response::from_parts(head, ResponseBody::Own(None));
-    }
+    let held = match held {
+        Held::Crossing(crossing) => {
+            crossing.start(worker, body, flight);
+            return Response::from_parts(head, ResponseBody::Own(None));
+        }
+        Held::Joining(joining) => {
+            joining.start(worker, flight);
+            return Response::from_parts(head, ResponseBody::Own(None));
+        }
+        held => held,
+    };
     let passing = Passing { worker: worker.clone(), held, flight, under_way };
     Response::from_parts(head, ResponseBody::passed(body, passing).await)
 }

@@ -7,9 +7,11 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+mod broken;
 mod heard;
 mod silence;
 
+pub(crate) use broken::Broken;
 pub(crate) use silence::{Watch, fallen_silent};
 
 /// Connections that wait to be accepted; the kernel caps it at `net.core.somaxconn`.
@@ -86,4 +88,36 @@ pub(crate) fn tune_accepted(stream: &TcpStream) -> io::Result<()> {
 /// As [`tune_accepted`].
 pub(crate) fn cut_when_unread(stream: &TcpStream, after: Duration) -> io::Result<()> {
     SockRef::from(stream).set_tcp_user_timeout(Some(after))
+}
+
+/// Takes [`cut_when_unread`] back.
+///
+/// # Errors
+/// As [`tune_accepted`].
+pub(crate) fn let_unread(stream: &TcpStream) -> io::Result<()> {
+    SockRef::from(stream).set_tcp_user_timeout(None)
+}
+
+/// The close that follows sends RST instead of FIN.
+pub(crate) fn reset_on_close(stream: &TcpStream) {
+    // A socket that refuses the option is closed with FIN, and there is nobody to tell.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_may_leave_all_unread_has_no_limit_of_that() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let limit = || SockRef::from(&tcp).tcp_user_timeout().unwrap().filter(|limit| !limit.is_zero());
+        assert_eq!(limit(), None);
+        cut_when_unread(&tcp, Duration::from_secs(60)).unwrap();
+        assert_eq!(limit(), Some(Duration::from_secs(60)));
+        let_unread(&tcp).unwrap();
+        assert_eq!(limit(), None);
+    }
 }

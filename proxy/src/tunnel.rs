@@ -10,12 +10,16 @@ use std::task::Context;
 
 use tokio_util::sync::CancellationToken;
 
+mod both_ways;
 mod carry;
 mod flow;
+mod joining;
 mod side;
 
-pub(crate) use carry::{carry, join, stopped, trusted};
+pub(crate) use both_ways::both_ways;
+pub(crate) use carry::{carry, stopped, trusted};
 pub(crate) use flow::{Flow, Give};
+pub(crate) use joining::Joining;
 pub(crate) use side::Side;
 
 use crate::bell::Bell;
@@ -81,14 +85,15 @@ pub(crate) struct Crossing {
 
 impl Crossing {
     /// Joins the client, when it has left HTTP, with the stream whose answer's body this is.
-    pub(crate) fn start(self, worker: &Rc<Worker>, inflow: Incoming) {
+    pub(crate) fn start(self, worker: &Rc<Worker>, inflow: Incoming, flight: InFlight) {
         let Self { client, give, seat, counted } = self;
         let Some(client) = client else { return };
-        let held = Held { _counted: counted, _open: worker.metrics.crossing(), _flight: None, _seat: Some(seat) };
+        let held =
+            Held { _counted: counted, _open: worker.metrics.crossing(), _flight: Some(flight), _seat: Some(seat) };
         let worker = worker.clone();
         worker.tasks.clone().spawn_local(async move {
             let Some(client) = client.left().await else { return };
-            let (side, _held) = client.into_side();
+            let (side, _counts) = client.into_side();
             let (source, sink) = side.split();
             let pair = Pair::new(held);
             give.give(source, &pair);

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::clock::{HeadClock, Stage};
 use super::half_closed::{ARE_YOU_THERE, HalfClosed, Look};
-use crate::socket::cut_when_unread;
+use crate::socket::{cut_when_unread, let_unread};
 use crate::tunnel::Side;
 
 /// Up to so many bytes of an answer, head and body, are put together before they are written: copying them costs less
@@ -69,6 +69,14 @@ impl ClientIo {
     /// The socket and what was read of it, for whoever does not speak HTTP.
     pub(crate) fn into_side(self) -> Side {
         Side::Tcp(self.tcp, self.ahead)
+    }
+
+    /// The same of one that spoke HTTP and does so no more: now its client may leave unread what it is sent for as long as
+    /// it likes, as on a port that never spoke it.
+    pub(crate) fn leave_http(self) -> (TcpStream, Bytes) {
+        // Of a client that is gone already its tunnel learns soon enough.
+        let _ = let_unread(&self.tcp);
+        (self.tcp, self.ahead)
     }
 
     /// The same, with what was read of it put back.

@@ -20,6 +20,7 @@ use self::orders::Order;
 use self::parting::Parting;
 use super::clock::{Coming, HeadClock};
 use super::detour::Detour;
+use super::entered::Entered;
 use super::hints::HintSink;
 use super::io::ClientIo;
 use super::left::LeftHttp;
@@ -78,7 +79,7 @@ pub(crate) struct Visit {
     /// When it has lasted for long enough.
     until: Instant,
     bell: Bell,
-    taker: RefCell<Option<oneshot::Sender<ClientIo>>>,
+    taker: RefCell<Option<oneshot::Sender<(ClientIo, Entered)>>>,
     /// Of HTTP/2.
     pub(super) streams: Option<Rc<Streams>>,
     /// The same.
@@ -282,10 +283,10 @@ impl Visit {
         self.taker.borrow().as_ref().is_some_and(|taker| !taker.is_closed())
     }
 
-    /// Gives the connection away. Who waited may have gone meanwhile; the connection then ends.
-    pub(crate) fn leave_http(&self, io: ClientIo) {
+    /// Gives the connection away, which counts as before. Who waited may have gone meanwhile; the connection then ends.
+    pub(crate) fn leave_http(&self, io: ClientIo, entered: Entered) {
         if let Some(taker) = self.taker.borrow_mut().take() {
-            let _ = taker.send(io);
+            let _ = taker.send((io, entered));
         }
     }
 }

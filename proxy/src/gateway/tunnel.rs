@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use http::header::HeaderValue;
 use http::{Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::Peer;
@@ -14,6 +13,7 @@ use crate::body::{Incoming, ResponseBody};
 use crate::exchange::Lost;
 use crate::failure::Kind;
 use crate::hygiene::{TUNNEL, TUNNEL_TCP, UPGRADE, clean_response};
+use crate::pods::left_http;
 use crate::relay::machine_gone;
 use crate::retry::Counted;
 use crate::route::InFlight;
@@ -49,15 +49,16 @@ pub(super) async fn switched(
     counted: Counted,
 ) -> Result<Response<Answer>, Lost> {
     let broken = Lost { kind: Kind::Broken, touched: true };
-    let pod = hyper::upgrade::on(&mut reply.response).await.map_err(|_| broken)?;
-    let (mut head, _) = reply.response.into_parts();
+    let (pod, said) = left_http(hyper::upgrade::on(&mut reply.response)).await.ok_or(broken)?;
+    let Reply { response, flight, .. } = reply;
+    let (mut head, _) = response.into_parts();
     let protocol = head.headers.get(http::header::UPGRADE).cloned().ok_or(broken)?;
     head.status = StatusCode::OK;
     clean_response(&mut head);
     head.headers.remove(http::header::CONTENT_LENGTH);
     head.headers.insert(UPGRADE, protocol);
-    let held = Held { _counted: counted, _open: worker.metrics.crossing(), _flight: None, _seat: None };
-    let body = start(worker, peer, Side::Upgraded(TokioIo::new(pod)), inflow, held, pending());
+    let held = Held { _counted: counted, _open: worker.metrics.crossing(), _flight: Some(flight), _seat: None };
+    let body = start(worker, peer, Side::Upgraded(pod, said), inflow, held, pending());
     Ok(Response::from_parts(head, body))
 }
 

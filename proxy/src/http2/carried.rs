@@ -14,54 +14,91 @@ const MOST: usize = 16 * 1024;
 /// A stream's two directions. Dropped before both have ended, it is reset.
 #[derive(Debug)]
 pub(crate) struct Carried {
-    from: RecvStream,
-    ahead: Bytes,
-    into: SendStream<Bytes>,
+    pub(crate) from: CarriedFrom,
+    pub(crate) into: CarriedInto,
 }
+
+/// What its other end says.
+#[derive(Debug)]
+pub(crate) struct CarriedFrom {
+    stream: RecvStream,
+    ahead: Bytes,
+}
+
+/// What its other end is told.
+#[derive(Debug)]
+pub(crate) struct CarriedInto(SendStream<Bytes>);
 
 impl Carried {
     pub(super) const fn new(from: RecvStream, into: SendStream<Bytes>) -> Self {
-        Self { from, ahead: Bytes::new(), into }
+        Self { from: CarriedFrom { stream: from, ahead: Bytes::new() }, into: CarriedInto(into) }
+    }
+}
+
+impl CarriedInto {
+    /// Ready when the other end has given up the stream, or its connection is gone.
+    pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_reset(cx).map(drop)
     }
 }
 
 impl AsyncRead for Carried {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().from).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Carried {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().into).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().into).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().into).poll_shutdown(cx)
+    }
+}
+
+impl AsyncRead for CarriedFrom {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         while this.ahead.is_empty() {
-            let Some(data) = ready!(this.from.poll_data(cx)) else { return Poll::Ready(Ok(())) };
+            let Some(data) = ready!(this.stream.poll_data(cx)) else { return Poll::Ready(Ok(())) };
             this.ahead = data.map_err(io::Error::other)?;
         }
         let count = this.ahead.len().min(buf.remaining());
         buf.put_slice(&this.ahead[..count]);
         this.ahead.advance(count);
         // One that was reset meanwhile has no window to widen.
-        let _ = this.from.flow_control().release_capacity(count);
+        let _ = this.stream.flow_control().release_capacity(count);
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Carried {
+impl AsyncWrite for CarriedInto {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
+        let into = &mut self.get_mut().0;
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        if this.into.poll_reset(cx).is_ready() {
+        if into.poll_reset(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        if this.into.capacity() == 0 {
-            this.into.reserve_capacity(1);
+        if into.capacity() == 0 {
+            into.reserve_capacity(1);
         }
-        while this.into.capacity() == 0 {
-            match ready!(this.into.poll_capacity(cx)) {
+        while into.capacity() == 0 {
+            match ready!(into.poll_capacity(cx)) {
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
                 None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
             }
         }
         let piece = &buf[..buf.len().min(MOST)];
-        this.into.send_data(Bytes::copy_from_slice(piece), false).map_err(io::Error::other)?;
+        into.send_data(Bytes::copy_from_slice(piece), false).map_err(io::Error::other)?;
         Poll::Ready(Ok(piece.len()))
     }
 
@@ -71,6 +108,6 @@ impl AsyncWrite for Carried {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.get_mut().into.send_data(Bytes::new(), true).map_err(io::Error::other))
+        Poll::Ready(self.get_mut().0.send_data(Bytes::new(), true).map_err(io::Error::other))
     }
 }

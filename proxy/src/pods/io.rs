@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::Load;
-use crate::socket::Watch;
+use crate::socket::{Broken, Watch, reset_on_close};
 
 /// A connection on which a pod that has stopped reading may still be heard.
 ///
@@ -18,7 +18,7 @@ use crate::socket::Watch;
 /// the first write that fails, though the answer has come and only waits to be read. So what such a pod does not take is
 /// dropped, and what is read tells: the answer, then the end, or that it was broken off.
 #[derive(Debug)]
-pub(super) struct PodIo {
+pub(crate) struct PodIo {
     tcp: TcpStream,
     /// It takes nothing more, as a write that failed so has told.
     deaf: Option<ErrorKind>,
@@ -108,6 +108,21 @@ impl PodIo {
     pub(super) fn taken_over(tcp: TcpStream, body: usize, heard: Bytes) -> Self {
         let before = Box::new(Before { to_come: ToCome::Head(body), heard, reader: None });
         Self { before: Some(before), ..Self::new(tcp, Load::Small) }
+    }
+
+    /// After it has said its end: ready when it is gone, by its kernel's word or its machine's silence.
+    pub(crate) fn poll_gone(&mut self, broken: &mut Broken, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(watch) = &mut self.watch
+            && watch.poll_silent(self.tcp.as_fd(), cx).is_ready()
+        {
+            return Poll::Ready(());
+        }
+        broken.poll(self.tcp.as_fd(), cx)
+    }
+
+    /// Its end will be a reset.
+    pub(crate) fn reset_on_close(&self) {
+        reset_on_close(&self.tcp);
     }
 
     /// What writing `size` bytes comes to: one that takes nothing is written to in vain until it has said its last.

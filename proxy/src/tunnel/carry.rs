@@ -1,19 +1,17 @@
 //! The tasks that carry bytes until both directions have ended, something broke, or the daemon stops.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use strait_catalog::ClusterId;
-use tokio::io::copy_bidirectional;
 
 use super::Pair;
 use super::side::Sink;
 use crate::body::Incoming;
-use crate::client::{Left, LeftHttp};
 use crate::shared::Phase;
+use crate::socket::Broken;
 use crate::worker::Worker;
 
 /// How often the gateway asks whether a tunnel's cluster is still a peer.
@@ -21,28 +19,6 @@ const TRUST_LOOK: Duration = Duration::from_secs(1);
 
 /// At the deadline itself all sockets are closed with FIN; until then there is time to say that they broke.
 const TO_RESET: Duration = Duration::from_millis(100);
-
-/// Joins the client's and the pod's side once both have left HTTP. Ends at the deadline of a stop.
-pub(crate) fn join(worker: &Rc<Worker>, client: LeftHttp, pod: OnUpgrade) {
-    let open = worker.metrics.tunnel();
-    let worker = worker.clone();
-    worker.tasks.clone().spawn_local(async move {
-        let _open = open;
-        let joined = async {
-            let (Some(client), Ok(pod)) = tokio::join!(client.left(), pod) else { return };
-            let mut pod = TokioIo::new(pod);
-            // An error ends both sides, which is all there is to do about it.
-            let _ = match client {
-                Left::Whole(mut client) => copy_bidirectional(&mut client, &mut pod).await,
-                Left::Stream(mut client, _held) => copy_bidirectional(&mut client, &mut pod).await,
-            };
-        };
-        tokio::select! {
-            () = joined => {}
-            () = stopped(&worker) => {}
-        }
-    });
-}
 
 /// Carries what the other cluster says to this side, while its stream carries what this side says. Returns when both have
 /// ended; breaks both when one breaks, when the daemon's time is over, or when `over` returns.
@@ -54,7 +30,7 @@ pub(crate) async fn carry(
     over: impl Future<Output = ()>,
 ) {
     let both = async {
-        if pour(inflow, &mut sink).await.is_none() {
+        if pour(inflow, &mut sink, &pair).await.is_none() {
             pair.break_off();
         }
         pair.said.cancelled().await;
@@ -72,13 +48,26 @@ pub(crate) async fn carry(
 }
 
 /// One direction, to its end. `None` when it broke.
-async fn pour(mut inflow: Incoming, sink: &mut Sink) -> Option<()> {
-    while let Some(frame) = inflow.frame().await {
+async fn pour(mut inflow: Incoming, sink: &mut Sink, pair: &Pair) -> Option<()> {
+    let mut watch = Broken::default();
+    loop {
+        let frame = tokio::select! {
+            biased;
+            frame = inflow.frame() => frame,
+            () = gone(sink, pair, &mut watch) => return None,
+        };
+        let Some(frame) = frame else { break };
         if let Ok(bytes) = frame.ok()?.into_data() {
             sink.write(&bytes).await.ok()?;
         }
     }
     sink.finish().await.ok()
+}
+
+/// Until this side, which has said its end, is gone. Before that whoever reads from it is told.
+async fn gone(sink: &mut Sink, pair: &Pair, watch: &mut Broken) {
+    pair.said.cancelled().await;
+    poll_fn(|cx| sink.poll_gone(watch, cx)).await;
 }
 
 /// Until just before the deadline of a stop.

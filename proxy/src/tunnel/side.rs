@@ -1,20 +1,22 @@
 //! The end of a tunnel that is a socket: a client's or a pod's connection.
 
-use std::io;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
-use socket2::SockRef;
-use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::io::poll_read_buf;
 
-use crate::http2::Carried;
+use crate::http2::{Carried, CarriedFrom, CarriedInto};
+use crate::pods::PodIo;
+use crate::socket::{Broken, reset_on_close};
 
 /// What is read at once: a TLS record, which is what it becomes on the link.
 const CHUNK: usize = 16 * 1024;
@@ -23,8 +25,8 @@ const CHUNK: usize = 16 * 1024;
 pub(crate) enum Side {
     /// A plain socket, and what was read from it already.
     Tcp(TcpStream, Bytes),
-    /// One that has left HTTP.
-    Upgraded(TokioIo<Upgraded>),
+    /// A pod's that has left HTTP, and what was read from it already.
+    Upgraded(PodIo, Bytes),
     /// A stream of one, which has.
     Stream(Carried),
 }
@@ -35,16 +37,13 @@ impl Side {
         match self {
             Self::Tcp(tcp, ahead) => {
                 let (read, write) = tcp.into_split();
-                (Source { ahead, buffer: BytesMut::new(), from: From::Tcp(read) }, Sink::Tcp(write))
+                (Source::new(From::Tcp(read), ahead), Sink::Tcp(write))
             }
-            Self::Upgraded(upgraded) => {
-                let (read, write) = tokio::io::split(upgraded);
-                (Source::of(From::Upgraded(read)), Sink::Upgraded(write))
+            Self::Upgraded(pod, ahead) => {
+                let pod = Rc::new(RefCell::new(pod));
+                (Source::new(From::Upgraded(pod.clone()), ahead), Sink::Upgraded(pod))
             }
-            Self::Stream(stream) => {
-                let (read, write) = tokio::io::split(stream);
-                (Source::of(From::Stream(read)), Sink::Stream(write))
-            }
+            Self::Stream(Carried { from, into }) => (Source::new(From::Stream(from), Bytes::new()), Sink::Stream(into)),
         }
     }
 
@@ -56,16 +55,10 @@ impl Side {
     }
 }
 
-/// The close that follows sends RST instead of FIN.
-pub(super) fn reset_on_close(tcp: &TcpStream) {
-    // A socket that refuses the option is closed with FIN, and there is nobody to tell.
-    let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
-}
-
 enum From {
     Tcp(OwnedReadHalf),
-    Upgraded(ReadHalf<TokioIo<Upgraded>>),
-    Stream(ReadHalf<Carried>),
+    Upgraded(Rc<RefCell<PodIo>>),
+    Stream(CarriedFrom),
 }
 
 /// What a side says.
@@ -77,8 +70,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    fn of(from: From) -> Self {
-        Self { ahead: Bytes::new(), buffer: BytesMut::new(), from }
+    fn new(from: From, ahead: Bytes) -> Self {
+        Self { ahead, buffer: BytesMut::new(), from }
     }
 
     /// The next bytes; `None` at the end.
@@ -89,7 +82,7 @@ impl Source {
         self.buffer.reserve(CHUNK);
         let polled = match &mut self.from {
             From::Tcp(read) => poll_read_buf(Pin::new(read), cx, &mut self.buffer),
-            From::Upgraded(read) => poll_read_buf(Pin::new(read), cx, &mut self.buffer),
+            From::Upgraded(pod) => poll_read_buf(Pin::new(&mut *pod.borrow_mut()), cx, &mut self.buffer),
             From::Stream(read) => poll_read_buf(Pin::new(read), cx, &mut self.buffer),
         };
         if polled.is_pending() {
@@ -106,8 +99,8 @@ impl Source {
 /// Where a side is told things.
 pub(crate) enum Sink {
     Tcp(OwnedWriteHalf),
-    Upgraded(WriteHalf<TokioIo<Upgraded>>),
-    Stream(WriteHalf<Carried>),
+    Upgraded(Rc<RefCell<PodIo>>),
+    Stream(CarriedInto),
 }
 
 impl Sink {
@@ -115,10 +108,7 @@ impl Sink {
     pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Tcp(write) => write.write_all(bytes).await,
-            Self::Upgraded(write) => {
-                write.write_all(bytes).await?;
-                write.flush().await
-            }
+            Self::Upgraded(pod) => write_all(pod, bytes).await,
             Self::Stream(write) => write.write_all(bytes).await,
         }
     }
@@ -127,18 +117,41 @@ impl Sink {
     pub(super) async fn finish(&mut self) -> io::Result<()> {
         match self {
             Self::Tcp(write) => write.shutdown().await,
-            Self::Upgraded(write) => write.shutdown().await,
+            Self::Upgraded(pod) => poll_fn(|cx| Pin::new(&mut *pod.borrow_mut()).poll_shutdown(cx)).await,
             Self::Stream(write) => write.shutdown().await,
         }
     }
 
-    /// Ends it in a way that nobody takes for a good end. A stream is reset by being dropped. An upgraded connection is
-    /// closed only: what is spoken on it has an end of its own (WebSocket: RFC 6455 §7.1.5).
-    pub(super) fn reset(self) {
-        if let Self::Tcp(write) = self {
-            reset_on_close(write.as_ref());
-            // Dropped as it is, the half would say a good end first.
-            write.forget();
+    /// After its source has said its end: ready when it is gone.
+    pub(super) fn poll_gone(&mut self, watch: &mut Broken, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Tcp(write) => watch.poll(write.as_ref().as_fd(), cx),
+            Self::Upgraded(pod) => pod.borrow_mut().poll_gone(watch, cx),
+            Self::Stream(write) => write.poll_reset(cx),
         }
     }
+
+    /// Ends it in a way that nobody takes for a good end. A stream is reset by being dropped.
+    pub(super) fn reset(self) {
+        match self {
+            Self::Tcp(write) => {
+                reset_on_close(write.as_ref());
+                // Dropped as it is, the half would say a good end first.
+                write.forget();
+            }
+            Self::Upgraded(pod) => pod.borrow().reset_on_close(),
+            Self::Stream(_) => {}
+        }
+    }
+}
+
+/// Writes all of it. The pod is borrowed only within a turn, since its other direction is polled by another task.
+async fn write_all(pod: &RefCell<PodIo>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match poll_fn(|cx| Pin::new(&mut *pod.borrow_mut()).poll_write(cx, bytes)).await? {
+            0 => return Err(ErrorKind::WriteZero.into()),
+            written => bytes = &bytes[written..],
+        }
+    }
+    Ok(())
 }

@@ -161,11 +161,15 @@ async fn passes(from: &mut (impl AsyncWriteExt + Unpin), to: &mut (impl AsyncRea
 
 /// One pod in another cluster, so that everything takes part.
 async fn bare() -> (Pair, (Http2, std::net::TcpStream), TcpListener) {
+    bare_at(false).await
+}
+
+async fn bare_at(home: bool) -> (Pair, (Http2, std::net::TcpStream), TcpListener) {
     let mut pair = Pair::speaking("http", 1, None, |_| ()).await;
     let client = open_with_plug(&pair).await;
     pair.west_pods.clear();
     pair.east_pods.clear();
-    let pod = listen(pair.east.pod(0)).await;
+    let pod = listen(if home { pair.west.pod(0) } else { pair.east.pod(0) }).await;
     (pair, client, pod)
 }
 
@@ -184,6 +188,22 @@ async fn a_drain_ends_no_tunnel_and_a_stop_ends_it_at_both_ends() {
     let _ = tokio::time::timeout(LIMIT, near.read_to_end(&mut rest)).await.expect("the client's end");
     let _ = tokio::time::timeout(LIMIT, far.read_to_end(&mut rest)).await.expect("the pod's end");
     assert!(rest.is_empty());
+}
+
+#[tokio::test]
+async fn who_is_gone_after_its_end_lets_the_other_go() {
+    for at_home in [true, false] {
+        let (pair, (mut client, _plug), pod) = bare_at(at_home).await;
+        let (mut near, mut far) = joined(&pair, &pod, &mut client).await;
+        passes(&mut near, &mut far, b"half").await;
+        near.shutdown().await.unwrap();
+        assert_eq!(far.read(&mut [0; 1]).await.unwrap(), 0);
+        passes(&mut far, &mut near, b"heard").await;
+        drop(near);
+        let broken = far.ready(tokio::io::Interest::ERROR);
+        tokio::time::timeout(LIMIT, broken).await.expect("the pod learns that the client gave it up").unwrap();
+        pair.stop().await;
+    }
 }
 
 #[tokio::test]

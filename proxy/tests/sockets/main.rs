@@ -15,6 +15,7 @@ mod grpc;
 mod half_closed;
 mod hedging;
 mod hints;
+mod joined;
 mod kept;
 mod local;
 mod pair;

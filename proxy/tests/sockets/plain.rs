@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::site::Site;
@@ -105,6 +105,17 @@ pub async fn rest(from: &mut TcpStream) -> std::io::Result<Vec<u8>> {
 /// Closes with RST.
 pub fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+/// One ends its direction and is gone a while later; the other, which says nothing, is not kept for it.
+pub async fn leaves_after_its_end((mut one, mut other): (TcpStream, TcpStream)) {
+    passes(&mut one, &mut other, b"half").await;
+    one.shutdown().await.unwrap();
+    assert_eq!(rest(&mut other).await.unwrap(), b"");
+    passes(&mut other, &mut one, b"heard").await;
+    reset(one);
+    let broken = other.ready(Interest::ERROR);
+    tokio::time::timeout(LIMIT, broken).await.expect("it learns that the first broke off").unwrap();
 }
 
 /// Writes until nothing is taken for a while; how much that was.

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::pair::Pair;
-use crate::plain::{LIMIT, alone, both, fill, listen, passes, reset, rest, swallow};
+use crate::plain::{LIMIT, alone, both, fill, leaves_after_its_end, listen, passes, reset, rest, swallow};
 use crate::site::until;
 
 /// Two clusters, of which the other one alone has a pod.
@@ -58,11 +58,20 @@ async fn resets(door: std::net::SocketAddr, pod: &TcpListener) {
     rest(&mut client).await.expect_err("the client learns that the pod broke off");
 }
 
+/// Nor is one that breaks after one of its directions has ended waited for.
+async fn leaves(door: std::net::SocketAddr, pod: &TcpListener) {
+    leaves_after_its_end(both(door, pod).await).await;
+    // The same of a pod, whose client says nothing.
+    let (client, server) = both(door, pod).await;
+    leaves_after_its_end((server, client)).await;
+}
+
 #[tokio::test]
 async fn at_home() {
     let (site, pod) = alone("tcp").await;
     both_ways(site.door(), &pod).await;
     resets(site.door(), &pod).await;
+    leaves(site.door(), &pod).await;
     site.stop().await;
 }
 
@@ -71,6 +80,7 @@ async fn across_clusters() {
     let (pair, pod) = far().await;
     both_ways(pair.west.door(), &pod).await;
     resets(pair.west.door(), &pod).await;
+    leaves(pair.west.door(), &pod).await;
     pair.stop().await;
 }
 

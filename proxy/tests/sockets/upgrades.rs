@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::client::{get, once};
 use crate::pair::Pair;
-use crate::plain::{LIMIT, head, listen, passes, rest};
+use crate::plain::{LIMIT, head, leaves_after_its_end, listen, passes, rest};
 
 const ASK: &[u8] = b"GET /chat HTTP/1.1\r\nhost: m\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
     sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
@@ -70,6 +70,20 @@ async fn across_clusters() {
     passes(&mut server, &mut client, b"goodbye").await;
     drop(server);
     assert_eq!(rest(&mut client).await.unwrap(), b"");
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_gone_after_its_end_lets_the_other_go() {
+    let (pair, pod) = far().await;
+    for of_client in [true, false] {
+        let (mut client, mut server) = asked(&pair, &pod).await;
+        let granted = b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
+        server.write_all(granted).await.unwrap();
+        assert!(head(&mut client).await.starts_with("http/1.1 101 "));
+        server.read_exact(&mut [0; 5]).await.unwrap();
+        leaves_after_its_end(if of_client { (client, server) } else { (server, client) }).await;
+    }
     pair.stop().await;
 }
 

@@ -19,6 +19,11 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
+    /// What is read into.
+    pub(crate) fn input(&mut self) -> &mut [u8] {
+        &mut self.input
+    }
+
     /// The time as `Date` has it.
     pub(crate) fn date(&mut self, now: SystemTime) -> HeaderValue {
         self.date.at(now).clone()
