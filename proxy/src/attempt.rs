@@ -183,10 +183,8 @@ async fn to_h2c_pod(
     if failure == Failure::LinkDead {
         // Nobody else tells a pod's slot.
         begun.note(begun.flight(), Outcome::LinkDead);
-        if !seat.line().is_dead() {
-            // The pod ended it, perhaps for what this request did to it: the next pod is not put at that risk without limit.
-            return Err(begun.unjudged(Failure::Broken));
-        }
+        // The pod ended it, perhaps for what this request did to it: others are not put at that risk without limit.
+        return Err(begun.unjudged(Failure::Broken));
     }
     Err(begun.failed(failure))
 }

@@ -195,7 +195,7 @@ pub(crate) fn choose<'r>(
 async fn wait_for_room(worker: &Worker, route: &ServiceRoute, percent: u32) -> Option<Replay> {
     let until = Instant::now() + FOR_ROOM;
     loop {
-        if let Some(room) = route.replay(percent) {
+        if let Some(room) = route.replay(percent, false) {
             return Some(room);
         }
         if Instant::now() >= until {

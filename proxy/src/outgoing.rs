@@ -20,6 +20,7 @@ use crate::health::is_grpc;
 use crate::hygiene::Notes;
 use crate::plan::PodSpeech;
 use crate::retry::{Allowance, Failure, Left, idempotent};
+use crate::route::InFlight;
 use crate::takeover::{Begun, Takeover};
 
 mod forms;
@@ -177,6 +178,14 @@ impl Outgoing {
     pub(crate) fn later(&self, limit: Duration, end: Instant) -> Option<Instant> {
         let later = self.deadline.within_call(self.movement.as_ref()?.last() + limit);
         (later > end).then_some(later)
+    }
+
+    /// Its answer has begun. While its body is still on its way the answer may break off for the client's sake, who leaves or
+    /// stops: then only its head tells of the pod.
+    pub(crate) fn may_break(&self, flight: &InFlight) {
+        if self.movement.is_some() {
+            flight.let_end();
+        }
     }
 
     /// How urgent its client says it is.

@@ -168,7 +168,9 @@ async fn drive(io: PodIo, load: Load) -> Result<SendRequest<RequestBody>, Failur
 /// A pod's connection that has left HTTP, and what was read of it already; `None` when it has ended instead.
 pub(crate) async fn left_http(upgrade: OnUpgrade) -> Option<(PodIo, Bytes)> {
     let parts = upgrade.await.ok()?.downcast::<TokioIo<PodIo>>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf))
+    // One that is empty may still hold the memory it was read into.
+    let said = if parts.read_buf.is_empty() { Bytes::new() } else { parts.read_buf };
+    Some((parts.io.into_inner(), said))
 }
 
 pub(crate) fn failure(error: &std::io::Error) -> Failure {

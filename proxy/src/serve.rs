@@ -212,7 +212,8 @@ async fn serve_admitted(
     outgoing.hints = outgoing.takes_hints().then(|| visit.hint_sink(voice.as_ref())).flatten();
     let (mut reply, cluster) =
         exchange(worker, &route, Scope::Anywhere, &outgoing).await.map_err(|lost: Lost| lost.kind)?;
-    if !is_readable(reply.response.headers()) {
+    outgoing.may_break(&reply.flight);
+    if !is_readable(&outgoing.method, &reply.response) {
         return Err(Kind::Coding);
     }
     if reply.response.status() == StatusCode::SWITCHING_PROTOCOLS {

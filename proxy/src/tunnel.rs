@@ -85,9 +85,10 @@ pub(crate) struct Crossing {
 
 impl Crossing {
     /// Joins the client, when it has left HTTP, with the stream whose answer's body this is.
-    pub(crate) fn start(self, worker: &Rc<Worker>, inflow: Incoming, flight: InFlight) {
+    pub(crate) fn start(self, worker: &Rc<Worker>, inflow: Incoming, mut flight: InFlight) {
         let Self { client, give, seat, counted } = self;
         let Some(client) = client else { return };
+        flight.leave_place();
         let held =
             Held { _counted: counted, _open: worker.metrics.crossing(), _flight: Some(flight), _seat: Some(seat) };
         let worker = worker.clone();

@@ -48,7 +48,7 @@ impl Stretch {
 /// A client did not get enough of a core to keep its rate: nothing can be said of what it saw.
 #[derive(Debug, thiserror::Error)]
 #[error("this machine is too busy to judge: {0}")]
-pub struct Starved(String);
+pub struct Starved(pub String);
 
 /// A load generator in a pod of its own.
 #[derive(Clone, Debug)]
@@ -142,7 +142,7 @@ spec:
                 self.name,
                 samples.len(),
                 (hole.to_us - hole.from_us) / 1000,
-                (hole.from_us - stretch.window.from_us) / 1000,
+                hole.from_us.saturating_sub(stretch.window.from_us) / 1000,
             )));
         }
         Ok(samples)

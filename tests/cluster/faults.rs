@@ -60,22 +60,21 @@ pub fn observe(
     let acted = act(world);
     pause(watch);
     let stretch = Stretch::since(begin);
-    let mut wrong: Vec<String> = acted.err().map(|e| format!("{e:#}")).into_iter().collect();
-    let mut starved = None;
+    let (mut wrong, mut starved) = (Vec::new(), Vec::new());
     for client in world.clients.clone() {
         let served = if client.is_model() { expected.model } else { expected.tally };
         match client.samples(stretch) {
             Ok(samples) => wrong.extend(judge(world, fault, &client, served, stretch.window, &samples)),
-            Err(e) if e.is::<Starved>() => starved = Some(e),
+            Err(e) if e.is::<Starved>() => starved.push(format!("{e:#}")),
             Err(e) => wrong.push(format!("{e:#}")),
         }
     }
-    match starved {
+    acted?;
+    if !starved.is_empty() {
         // What else is wrong may come of it.
-        Some(starved) => Err(starved),
-        None if wrong.is_empty() => Ok(()),
-        None => bail!("{}", wrong.join("; ")),
+        bail!(Starved(starved.into_iter().chain(wrong).collect::<Vec<_>>().join("; ")));
     }
+    if wrong.is_empty() { Ok(()) } else { bail!("{}", wrong.join("; ")) }
 }
 
 /// Adds the client's row and says what is wrong with it.

@@ -1,11 +1,12 @@
 //! A cluster's capacity against a decaying high-water mark.
 //!
 //! Lost pods leave their slice, so healthy ÷ listed stays at 100 % while a cluster dies. What counts is what it could
-//! do lately: `K = max(what has stood for 10 s, K_before · exp(−Δt / 300 s))`, and `ρ = H ÷ K`. What stands for less is
-//! no capacity that can be lost: a rolling update adds a pod before it takes one away.
+//! do lately: `K = max(what has stood for 30 s, K_before · exp(−Δt / 300 s))`, and `ρ = H ÷ K`. What stands for less is
+//! no capacity that can be lost: a rolling update adds a pod before it takes one away, and may wait a
+//! little between the two (`minReadySeconds`).
 
 /// How long something must have stood to raise the mark, in milliseconds.
-const STANDS_MS: u64 = 10_000;
+const STANDS_MS: u64 = 30_000;
 
 /// The high-water mark of one cluster's capacity for one service, in endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -70,12 +71,13 @@ mod tests {
         let mut mark = HighWater::default();
         mark.step(0, 1.0, DECAY_MS);
         assert!(near(mark.step(1_000, 2.0, DECAY_MS), 1.0));
-        assert!(near(mark.step(9_000, 2.0, DECAY_MS), 1.0));
-        assert!(near(mark.step(9_100, 1.0, DECAY_MS), 1.0), "the old one has left");
-        assert!(near(mark.step(20_000, 5.0, DECAY_MS), 1.0));
-        assert!(near(mark.step(25_000, 3.0, DECAY_MS), 1.0));
-        assert!(near(mark.step(30_000, 4.0, DECAY_MS), 3.0), "three have stood for ten seconds");
-        assert!(near(mark.step(40_000, 4.0, DECAY_MS), 3.0));
-        assert!(near(mark.step(50_000, 4.0, DECAY_MS), 4.0));
+        assert!(near(mark.step(29_000, 2.0, DECAY_MS), 1.0));
+        assert!(near(mark.step(29_100, 1.0, DECAY_MS), 1.0), "the old one has left");
+        assert!(near(mark.step(60_000, 5.0, DECAY_MS), 1.0));
+        assert!(near(mark.step(75_000, 3.0, DECAY_MS), 1.0));
+        assert!(near(mark.step(90_000, 4.0, DECAY_MS), 3.0), "three have stood for half a minute");
+        assert!(near(mark.step(91_000, 4.0, DECAY_MS), 3.0));
+        assert!(near(mark.step(120_000, 4.0, DECAY_MS), 3.0));
+        assert!(near(mark.step(121_000, 4.0, DECAY_MS), 4.0));
     }
 }

@@ -117,6 +117,8 @@ pub struct Spill {
 pub(super) struct Side {
     healthy: f64,
     mark: f64,
+    /// The mark, or what is there beyond it.
+    whole: f64,
     /// `w · min(1, φρ) · K`
     pub(super) able: f64,
     pub(super) spare: f64,
@@ -172,7 +174,7 @@ impl Spill {
 
         let mut shares = Shares {
             share: [0.0; MAX_CLUSTERS],
-            capacity: std::array::from_fn(|at| sides[at].mark),
+            capacity: std::array::from_fn(|at| sides[at].whole),
             order: order(inputs, &sides),
             len: inputs.len(),
             panic: panics(inputs, &sides, &self.settings),
@@ -201,7 +203,7 @@ impl Spill {
         let moving = ranked.moving || !self.marks_settled(inputs, sides);
         let mut shares = Shares {
             share: ranked.share,
-            capacity: std::array::from_fn(|at| sides[at].mark),
+            capacity: std::array::from_fn(|at| sides[at].whole),
             order: ranked.order,
             len: inputs.len(),
             panic: panics(inputs, sides, &self.settings),
@@ -229,13 +231,14 @@ impl Spill {
             let healthy = sane(input.healthy);
             let present = healthy.max(sane(input.expected));
             let mark = self.mark(input.cluster).step(now_ms, present, settings.decay_ms);
-            let able = (settings.overprovision * healthy).min(mark.max(present));
-            let load = input.load.map_or(mark / 2.0, sane);
+            let whole = mark.max(present);
+            let able = (settings.overprovision * healthy).min(whole);
+            let load = input.load.map_or(whole / 2.0, sane);
             let weight = if input.local { 1.0 } else { sane(input.weight).min(1.0) };
             let spare = weight * (able - load).max(0.0);
             let rtt = sane(input.rtt_ms.unwrap_or(UNKNOWN_RTT_MS));
             let pull = if input.local { 0.0 } else { spare * (-rtt / settings.distance_ms).exp2() };
-            *side = Side { healthy, mark, able: weight * able, spare, pull };
+            *side = Side { healthy, mark, whole, able: weight * able, spare, pull };
         }
         self.marks.retain(|(cluster, mark)| !mark.forgotten() || inputs.iter().any(|i| i.cluster == *cluster));
         sides

@@ -41,7 +41,7 @@ pub(crate) enum Stage {
 pub(crate) enum Overdue {
     /// No request came; it is closed politely.
     Idle,
-    /// A head began and did not end; it is cut.
+    /// A head, or over HTTP/2 a frame, began and did not end; it is cut.
     Head,
     /// It was told to go and has not gone; it is cut.
     Told,

@@ -195,7 +195,7 @@ impl<'r> Ground<'r> {
         let local_only = self.scope == Scope::Local;
         let pick = |rng: &mut fastrand::Rng| pick_beside(self.route, rng, now_ms, tried, first, local_only);
         let choice = self.worker.with_rng(pick).ok_or(Hedge::NoPlace)?;
-        let room = self.route.replay(self.allowance.budget_percent).ok_or(Hedge::NoRoom)?;
+        let room = self.route.replay(self.allowance.budget_percent, true).ok_or(Hedge::NoRoom)?;
         tried.note(&choice);
         Ok((choice, room))
     }

@@ -125,7 +125,7 @@ async fn admitted(
         let (reply, _) = exchange(worker, &route, Scope::Local, &outgoing).await?;
         return match reply.response.status() {
             StatusCode::SWITCHING_PROTOCOLS => Ok(Granted::Switched(reply, body, counted)),
-            _ => passable(worker, reply),
+            _ => passable(worker, &outgoing, reply),
         };
     }
     let bounds = Bounds::of(&worker.shared.limits, &worker.shared.timeouts, deadline);
@@ -133,17 +133,18 @@ async fn admitted(
     outgoing.hints = peer.hints.sink_of_stream(voice);
     spare(&outgoing, repeated.as_ref());
     let (reply, _) = exchange(worker, &route, Scope::Local, &outgoing).await?;
-    passable(worker, reply)
+    outgoing.may_break(&reply.flight);
+    passable(worker, &outgoing, reply)
 }
 
 /// A pod's answer, if a link can carry it.
-fn passable(worker: &Worker, reply: Reply) -> Result<Granted, Lost> {
+fn passable(worker: &Worker, outgoing: &Outgoing, reply: Reply) -> Result<Granted, Lost> {
     let headers = reply.response.headers();
     // A head that is too long would end the link, with what others have on it.
     let long = head_bytes(headers) > worker.shared.limits.head_bytes;
     // Nobody asked for that, and HTTP/2 has no such status.
     let switched = reply.response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    let kind = match is_readable(headers) {
+    let kind = match is_readable(&outgoing.method, &reply.response) {
         true if !long && !switched => return Ok(Granted::Answered(reply)),
         true => Kind::Broken,
         false => Kind::Coding,

@@ -50,7 +50,8 @@ pub(super) async fn switched(
 ) -> Result<Response<Answer>, Lost> {
     let broken = Lost { kind: Kind::Broken, touched: true };
     let (pod, said) = left_http(hyper::upgrade::on(&mut reply.response)).await.ok_or(broken)?;
-    let Reply { response, flight, .. } = reply;
+    let Reply { response, mut flight, .. } = reply;
+    flight.leave_place();
     let (mut head, _) = response.into_parts();
     let protocol = head.headers.get(http::header::UPGRADE).cloned().ok_or(broken)?;
     head.status = StatusCode::OK;

@@ -321,19 +321,25 @@ impl Slot {
             }
             return;
         }
-        self.note_failure(event, now_ms);
-    }
-
-    /// An answer that was judged by its head broke off.
-    pub(crate) fn take_back(&self, now_ms: u64) {
-        self.window.take_back(now_ms);
-        self.note_failure(Event::Failure(Cause::Soft), now_ms);
-    }
-
-    fn note_failure(&self, event: Event, now_ms: u64) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         self.last_failure_ms.store(now_ms, Ordering::Relaxed);
         self.apply(event, now_ms);
+        self.look_at_ratio(now_ms);
+    }
+
+    /// An answer broke off whose head was taken for a success at `head_ms`. That counts against what is known of the last ten
+    /// seconds and not as a failure in a row: old streams end together, and say nothing of the time after an ejection.
+    pub(crate) fn take_back(&self, head_ms: u64, now_ms: u64) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        if head_ms < self.breaker().since_ms {
+            return;
+        }
+        self.last_failure_ms.store(now_ms, Ordering::Relaxed);
+        self.window.take_back(head_ms, now_ms);
+        self.look_at_ratio(now_ms);
+    }
+
+    fn look_at_ratio(&self, now_ms: u64) {
         if self.window.ratio(now_ms).is_some_and(|ratio| ratio < self.least_ratio()) {
             self.apply(Event::LowRatio, now_ms);
         }

@@ -14,9 +14,12 @@ impl Window {
         self.change(now_ms, |good, bad| if success { (good + 1, bad) } else { (good, bad + 1) });
     }
 
-    /// What was counted as a success was none.
-    pub fn take_back(&self, now_ms: u64) {
-        self.change(now_ms, |good, bad| (good.saturating_sub(1), bad + 1));
+    /// What was counted as a success at `then_ms` was none.
+    pub fn take_back(&self, then_ms: u64, now_ms: u64) {
+        if now_ms / 1_000 - (then_ms / 1_000).min(now_ms / 1_000) < CELLS as u64 {
+            self.change(then_ms, |good, bad| (good.saturating_sub(1), bad));
+        }
+        self.add(false, now_ms);
     }
 
     fn change(&self, now_ms: u64, counts: impl Fn(u64, u64) -> (u64, u64)) {
@@ -80,9 +83,10 @@ mod tests {
         w.add(true, 10_100);
         assert_eq!(w.read(10_200), (1, 0), "its cell was reused");
         assert_eq!(w.ratio(10_200), None);
-        w.take_back(10_300);
-        assert_eq!(w.read(10_400), (0, 1));
-        w.take_back(11_000);
-        assert_eq!(w.read(11_000), (0, 2), "its success was counted in another second, or has left");
+        w.take_back(10_300, 12_000);
+        assert_eq!(w.read(12_000), (0, 1));
+        w.add(true, 12_000);
+        w.take_back(1_000, 12_100);
+        assert_eq!(w.read(12_200), (1, 2), "its own success has left the window");
     }
 }

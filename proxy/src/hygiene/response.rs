@@ -2,14 +2,16 @@
 
 use http::header::{self, HeaderMap, HeaderName};
 use http::response::Parts;
-use http::{StatusCode, Version};
+use http::{Method, Response, StatusCode, Version};
 
 use super::{chunks_alone, one_length, remove_hop_by_hop, strip_private, tokens};
 
 /// False for a pod's answer in a transfer coding other than `chunked`. A client would take `gzip, chunked` for the content itself,
 /// since the field that says so concerns this connection only.
-pub(crate) fn is_readable(headers: &HeaderMap) -> bool {
-    chunks_alone(headers)
+pub(crate) fn is_readable<B>(asked: &Method, response: &Response<B>) -> bool {
+    let bodiless =
+        *asked == Method::HEAD || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    bodiless || chunks_alone(response.headers())
 }
 
 /// Removes from a pod's or gateway's response what concerned that connection only, and every private field. A 101

@@ -28,8 +28,9 @@ pub struct InFlight {
     place: Arc<Place>,
     urgency: Urgency,
     owed: Option<Owed>,
-    /// The head of its answer was counted as a success.
-    good: Cell<bool>,
+    /// When the head of its answer was counted as a success, in milliseconds, and it has not ended.
+    good_ms: Cell<Option<u64>>,
+    in_place: bool,
 }
 
 /// An answer that has begun and tells only at its end how the call went.
@@ -44,7 +45,7 @@ impl InFlight {
     pub(crate) fn new(slot: Arc<Slot>, place: Arc<Place>, urgency: Urgency) -> Self {
         slot.enter();
         place.enter();
-        Self { slot, place, urgency, owed: None, good: Cell::new(false) }
+        Self { slot, place, urgency, owed: None, good_ms: Cell::new(None), in_place: true }
     }
 
     /// The target's slot.
@@ -75,20 +76,30 @@ impl InFlight {
         if outcome == Outcome::Abandoned {
             self.place.note_left();
         }
-        self.good.set(outcome.is_success());
+        self.good_ms.set(outcome.is_success().then_some(now_ms));
         self.count(outcome, now_ms);
     }
 
     /// The answer broke off after its head: what was taken for a success was none. A gateway passes on how its pod ended; a
     /// link that ends tells the gateway's slot by itself.
     pub fn broke_off(&self, now_ms: u64) {
-        if !self.good.take() {
-            return;
-        }
+        let Some(head_ms) = self.good_ms.take() else { return };
         if !self.is_to_gateway() {
-            self.slot.take_back(now_ms);
+            self.slot.take_back(head_ms, now_ms);
         }
-        self.place.take_back(now_ms);
+        self.place.take_back(head_ms, now_ms);
+    }
+
+    /// Its head has said all that it says of the target: how it ends may be its client's doing.
+    pub fn let_end(&self) {
+        self.good_ms.set(None);
+    }
+
+    /// It is a request no more, though its target still has it: a connection that has left HTTP may be idle for days.
+    pub(crate) fn leave_place(&mut self) {
+        if std::mem::take(&mut self.in_place) {
+            self.place.leave();
+        }
     }
 
     fn is_to_gateway(&self) -> bool {
@@ -155,7 +166,7 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.slot.leave();
-        self.place.leave();
+        self.leave_place();
     }
 }
 
@@ -210,6 +221,46 @@ mod tests {
         assert_ne!(slot.usable(1_020), Usable::Yes);
         assert_eq!(place.failed(), 20, "once each");
         assert_eq!(place.answers(1_020), (0, 20));
+    }
+
+    #[test]
+    fn streams_that_began_long_ago_or_before_an_ejection_eject_nobody_when_they_break() {
+        let service = ServiceKey::parse("ml/model").unwrap();
+        let pod = Target::Pod { service, address: ([10, 0, 0, 1], 80).into() };
+        let registry = Registry::new();
+        let slot = registry.slot(&pod, registry.number(&ClusterId::parse("us-east").unwrap()), 0);
+        let place = Arc::new(Place::default());
+        let good = Outcome::Success { latency: Duration::from_millis(5) };
+        let begin = |now_ms| {
+            let flight = InFlight::new(slot.clone(), place.clone(), Urgency::default());
+            flight.record(good, now_ms);
+            flight
+        };
+        let old: Vec<_> = (0..30).map(|_| begin(1_000)).collect();
+        begin(60_000).record(Outcome::Refused, 60_000);
+        assert_eq!(slot.breaker().trips, 1);
+        old.iter().for_each(|flight| flight.broke_off(60_010));
+        assert_eq!(slot.breaker().trips, 1, "what began before it was ejected");
+        assert_eq!(place.answers(60_020).1, 31);
+        slot.connected(61_000);
+        let ended: Vec<_> = (0..30).map(|_| begin(62_000)).collect();
+        (0..30).for_each(|_| drop(begin(80_000)));
+        ended.iter().for_each(|flight| flight.broke_off(80_001));
+        assert_eq!(slot.usable(80_002), Usable::Yes, "half of what is known of the last ten seconds is good");
+    }
+
+    #[test]
+    fn what_has_left_http_is_with_its_target_and_no_request() {
+        let service = ServiceKey::parse("ml/model").unwrap();
+        let registry = Registry::new();
+        let pod = Target::Pod { service, address: ([10, 0, 0, 1], 80).into() };
+        let slot = registry.slot(&pod, registry.number(&ClusterId::parse("us-east").unwrap()), 0);
+        let place = Arc::new(Place::default());
+        let mut flight = InFlight::new(slot.clone(), place.clone(), Urgency::default());
+        flight.leave_place();
+        assert_eq!((slot.in_flight(), place.in_flight()), (1, 0));
+        drop(flight);
+        assert_eq!((slot.in_flight(), place.in_flight()), (0, 0));
     }
 
     #[test]

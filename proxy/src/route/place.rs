@@ -183,8 +183,8 @@ impl Place {
     }
 
     /// An answer that was counted as good broke off.
-    pub(crate) fn take_back(&self, now_ms: u64) {
-        self.window.take_back(now_ms);
+    pub(crate) fn take_back(&self, head_ms: u64, now_ms: u64) {
+        self.window.take_back(head_ms, now_ms);
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
 

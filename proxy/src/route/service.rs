@@ -111,9 +111,9 @@ impl ServiceRoute {
         Self { repeats: old.map(|old| old.repeats.clone()).unwrap_or_default(), ..self }
     }
 
-    /// Takes room for one replay in the service's budget, `percent` of its requests under way.
-    pub(crate) fn replay(&self, percent: u32) -> Option<Replay> {
-        self.repeats.replay(self.in_flight() + self.inbound.in_flight(), percent)
+    /// Takes room for one replay in the service's budget, `percent` of its requests under way; `beside` another attempt or not.
+    pub(crate) fn replay(&self, percent: u32, beside: bool) -> Option<Replay> {
+        self.repeats.replay(self.in_flight() + self.inbound.in_flight(), percent, beside)
     }
 
     /// The own cluster's side, when it serves the port.

@@ -25,7 +25,8 @@ pub(crate) struct Joining {
 impl Joining {
     /// Joins both sides once they have left HTTP. Ends at the deadline of a stop. Until then it is one of those that the
     /// pod has under way, as a raw connection is.
-    pub(crate) fn start(self, worker: &Rc<Worker>, flight: InFlight) {
+    pub(crate) fn start(self, worker: &Rc<Worker>, mut flight: InFlight) {
+        flight.leave_place();
         let Self { client, pod, over } = self;
         let open = worker.metrics.tunnel();
         let worker = worker.clone();

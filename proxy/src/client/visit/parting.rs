@@ -15,6 +15,8 @@ const MOST_TURNED_AWAY: u32 = 128;
 #[derive(Debug, Default)]
 pub(super) struct Parting {
     told: Cell<Option<Instant>>,
+    /// It had not heard of that before.
+    heard: Cell<Option<Instant>>,
     /// Nothing has been under way since then, when it was looked at.
     vacant: Cell<Option<Instant>>,
     turned_away: Cell<u32>,
@@ -27,7 +29,8 @@ impl Parting {
     }
 
     fn told_for(&self, now: Instant) -> Option<Duration> {
-        self.told.get().map(|told| now.saturating_duration_since(told))
+        let heard = self.told.get().map(|told| self.heard.get().map_or(told, |heard| heard.max(told)));
+        heard.map(|heard| now.saturating_duration_since(heard))
     }
 
     /// True when a stream that was opened comes too late: its client may ask for the same elsewhere.
@@ -42,13 +45,16 @@ impl Parting {
     /// True when it is to be cut. `vacant`: nothing is under way. `more` is how much longer it may stay than others, for its
     /// last answers to be taken.
     pub(super) fn is_over(&self, vacant: bool, more: Duration, now: Instant) -> bool {
-        if self.told.get().is_none() {
-            return false;
+        let Some(told) = self.told.get() else { return false };
+        let unsent = !more.is_zero();
+        if unsent && now.saturating_duration_since(told) < more {
+            // What it was told may wait behind what it has not taken yet.
+            self.heard.set(Some(now));
         }
         let since = if vacant { self.vacant.get().or(Some(now)) } else { None };
         self.vacant.set(since);
         let stays = since.is_some_and(|since| now.saturating_duration_since(since) >= LINGER + more);
-        stays || self.turned_away.get() > MOST_TURNED_AWAY
+        stays || !unsent && self.turned_away.get() > MOST_TURNED_AWAY
     }
 }
 
@@ -84,6 +90,16 @@ mod tests {
         let parting = told(start);
         assert!(!parting.is_over(true, Duration::ZERO, at(0)) && !parting.is_over(false, Duration::ZERO, at(1)));
         assert!(!parting.is_over(true, Duration::ZERO, at(2)), "a request was under way meanwhile");
+    }
+
+    #[test]
+    fn who_has_not_heard_of_it_yet_may_ask() {
+        let start = Instant::now();
+        let parting = told(start);
+        let later = start + 2 * LINGER;
+        assert!(!parting.is_over(false, UNREAD, later) && !parting.turns_away(later), "its socket is full");
+        assert!(!parting.turns_away(later + LINGER / 2) && parting.turns_away(later + LINGER));
+        assert!(!parting.is_over(false, UNREAD, start + UNREAD) && parting.turns_away(start + UNREAD), "not for ever");
     }
 
     #[test]
