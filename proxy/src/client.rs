@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::StatusCode;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -63,6 +64,8 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 /// What a client may send on one HTTP/2 stream before a pod has taken it. Its connection has as much for each of its streams,
 /// so that a pod that reads nothing holds up none but its own.
 const STREAM_WINDOW: u32 = 64 << 10;
+/// Fields that a head of HTTP/2 may have: on the wire one may be a byte, and here it is a hundred.
+const MOST_FIELDS: usize = 256;
 /// How often an HTTP/2 client is asked whether it is there, and how long it has to answer.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -80,6 +83,9 @@ pub(crate) fn welcome(worker: &Rc<Worker>, door: &Rc<Door>, tcp: TcpStream, peer
     }
     let Some(entered) = Entered::let_in(worker, peer.ip()) else {
         worker.metrics.too_many_of_one.increment(1);
+        if worker.strangers.allow("too many connections", Instant::now()) {
+            tracing::warn!(client = %peer.ip(), "a client has as many connections as one may, and gets no more");
+        }
         return;
     };
     let (worker, door) = (worker.clone(), door.clone());
@@ -216,6 +222,9 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, visit: Rc<Visit>, io: ClientI
         let began = Instant::now();
         if visit.turns_away(began) {
             return call.turn_away();
+        }
+        if call.fields() > MOST_FIELDS {
+            return call.refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
         }
         let (worker, door, visit) = (worker.clone(), door.clone(), visit.clone());
         let Call { request, way_back, given } = call;

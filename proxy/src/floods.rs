@@ -29,15 +29,15 @@ pub(crate) struct Terms {
     burst: u64,
     /// In a second, for as long as the peer likes.
     a_second: u64,
-    /// Streams that broke the protocol and were reset from here, on one connection in all. Frames that come for a stream
-    /// that was reset and forgotten are among them.
-    bad_streams: Option<usize>,
+    /// Streams that it reset before they were looked at, at one time: what comes in one piece is read in one piece, and so is
+    /// all that a daemon that stalled finds in its sockets.
+    unseen_resets: usize,
 }
 
 /// One client.
-pub(crate) const CLIENT: Terms = Terms { burst: 10_000, a_second: 1_000, bad_streams: Some(128) };
+pub(crate) const CLIENT: Terms = Terms { burst: 10_000, a_second: 1_000, unseen_resets: 256 };
 /// Another cluster's daemon, which passes on what all its clients give up.
-pub(crate) const PEER: Terms = Terms { burst: 40_000, a_second: 4_000, bad_streams: None };
+pub(crate) const PEER: Terms = Terms { burst: 40_000, a_second: 4_000, unseen_resets: 4_096 };
 /// Bytes sent to the peer that allow it one more.
 const BYTES_EACH: u64 = 4_096;
 /// How many PING and WINDOW_UPDATE a frame of DATA that is sent to the peer allows it: many answer each by one of both, from
@@ -50,25 +50,26 @@ const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 /// No CONTINUATION follows.
 const END_HEADERS: u8 = 0x4;
-/// What a stream given up costs: a request was begun for it.
+/// What a stream given up costs, by either end: a request was begun for it, or it was one too many, or broke the protocol.
 const RESET: u64 = 2;
+const RST_STREAM: u8 = 3;
 /// What comes before the first frame (RFC 9113 §3.4).
 const PREFACE: usize = 24;
 const HEADER: usize = 9;
 
-/// Streams that a peer reset before they were looked at, on one connection at a time.
-const UNSEEN_RESETS: usize = 20;
 /// Streams that were reset from here and are remembered for a second, so that what is on the way to them is passed over.
 pub(crate) const REMEMBERED_RESETS: usize = 4_096;
 
-/// Sets what h2 itself bounds, whatever its defaults are.
+/// Sets what h2 itself bounds, whatever its defaults are. The streams that this end resets are not among that: h2 counts them for
+/// the connection's life, refused ones too, and who opens more streams than it may before it has read how many those are has
+/// done no wrong. They are priced as they are written.
 pub(crate) fn bound(builder: &mut Builder, terms: Terms, streams: u32, head_bytes: u32) -> &mut Builder {
     builder
         .max_concurrent_streams(streams)
         .max_header_list_size(head_bytes)
-        .max_pending_accept_reset_streams(UNSEEN_RESETS)
+        .max_pending_accept_reset_streams(terms.unseen_resets)
         .max_concurrent_reset_streams(REMEMBERED_RESETS)
-        .max_local_error_reset_streams(terms.bad_streams)
+        .max_local_error_reset_streams(None)
 }
 
 /// What a peer has left.
@@ -134,7 +135,7 @@ fn price(kind: u8, flags: u8, length: usize) -> u64 {
         // DATA, with something in it or at its end, and HEADERS.
         DATA if length > 0 || flags & END_STREAM != 0 => 0,
         HEADERS => 0,
-        3 => RESET,
+        RST_STREAM => RESET,
         _ => 1,
     }
 }
@@ -212,6 +213,8 @@ pub(crate) struct Priced<S> {
     cut: Counter,
     heard: Heard,
     wire: Rc<Wire>,
+    /// What it had was not enough for the streams that were reset from here.
+    overdrawn: bool,
 }
 
 impl<S> Priced<S> {
@@ -219,7 +222,7 @@ impl<S> Priced<S> {
     pub(crate) fn new(io: S, terms: Terms, cut: Counter) -> Self {
         let allowance = Allowance::new(terms, Instant::now());
         let (reader, written) = (Reader::behind_preface(), Reader::at_frame());
-        Self { io, reader, written, allowance, cut, heard: Heard::default(), wire: Rc::default() }
+        Self { io, reader, written, allowance, cut, heard: Heard::default(), wire: Rc::default(), overdrawn: false }
     }
 
     /// How it stands with its bytes.
@@ -240,6 +243,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Priced<S> {
         let polled = Pin::new(&mut this.io).poll_read(cx, buf);
         let came = buf.filled().len() > before;
         let (mut acks, mut others) = (0, 0);
+        if this.overdrawn {
+            return this.cut();
+        }
         this.reader.read(&buf.filled()[before..], |kind, flags, length| match kind {
             PING | WINDOW_UPDATE => acks += 1,
             _ => others += price(kind, flags, length),
@@ -249,10 +255,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Priced<S> {
             this.wire.came(this.reader.part());
         }
         if acks + others > 0 && !this.allowance.pay_beside(acks, others, Instant::now()) {
-            this.cut.increment(1);
-            return Poll::Ready(Err(io::Error::other("more control frames than requests need")));
+            return this.cut();
         }
         polled
+    }
+}
+
+impl<S> Priced<S> {
+    fn cut(&self) -> Poll<io::Result<()>> {
+        self.cut.increment(1);
+        Poll::Ready(Err(io::Error::other("more control frames than requests need")))
     }
 }
 
@@ -265,13 +277,17 @@ impl<S: AsyncWrite + Unpin> Priced<S> {
         self.wire.wrote(polled.is_ready());
         if let Poll::Ready(Ok(count)) = &polled {
             self.allowance.sent = self.allowance.sent.saturating_add(*count as u64);
-            let (mut left, mut data) = (*count, 0);
+            let (mut left, mut data, mut resets) = (*count, 0, 0);
             for piece in pieces {
                 let taken = piece.len().min(left);
-                self.written.read(&piece[..taken], |kind, _, length| data += u64::from(kind == DATA && length > 0));
+                self.written.read(&piece[..taken], |kind, _, length| {
+                    data += u64::from(kind == DATA && length > 0);
+                    resets += u64::from(kind == RST_STREAM);
+                });
                 left -= taken;
             }
             self.allowance.sent_data(data);
+            self.overdrawn |= resets > 0 && !self.allowance.pay(resets * RESET, Instant::now());
         }
         polled
     }

@@ -17,6 +17,7 @@ use strait_load::summary::{Summary, Window, first_answer};
 
 use crate::bounds::{self, Bound};
 use crate::clients::{Client, Starved, Stretch};
+use crate::stolen::{Ticks, too_much_since};
 use crate::table::Row;
 use crate::wait::pause;
 use crate::world::World;
@@ -56,7 +57,7 @@ pub fn observe(
     watch: Duration,
     act: impl FnOnce(&World) -> Result<()>,
 ) -> Result<()> {
-    let begin = (now_us(), Instant::now());
+    let (begin, ticks) = ((now_us(), Instant::now()), Ticks::now()?);
     let acted = act(world);
     pause(watch);
     let stretch = Stretch::since(begin);
@@ -70,6 +71,9 @@ pub fn observe(
         }
     }
     acted?;
+    if !wrong.is_empty() {
+        starved.extend(too_much_since(ticks)?);
+    }
     if !starved.is_empty() {
         // What else is wrong may come of it.
         bail!(Starved(starved.into_iter().chain(wrong).collect::<Vec<_>>().join("; ")));

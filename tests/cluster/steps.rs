@@ -12,27 +12,41 @@ pub enum Kind {
     Setup,
     /// Proves something, and leaves the clusters as it found them.
     Proof,
-    /// The same, and proves it as well when it runs once more right away.
-    Repeatable,
+}
+
+/// Whether a step can run once more when this machine was too busy to judge it.
+#[derive(Clone, Copy)]
+pub enum Again {
+    /// It cannot: what it did cannot be undone.
+    Never,
+    /// It can, once everything is as before it.
+    After(fn(&mut World) -> Result<()>),
 }
 
 /// One test.
 pub struct Step {
     pub name: &'static str,
     pub kind: Kind,
+    pub again: Again,
     pub run: fn(&mut World) -> Result<()>,
 }
 
 const fn setup(name: &'static str, run: fn(&mut World) -> Result<()>) -> Step {
-    Step { name, kind: Kind::Setup, run }
+    Step { name, kind: Kind::Setup, again: Again::Never, run }
 }
 
 const fn proof(name: &'static str, run: fn(&mut World) -> Result<()>) -> Step {
-    Step { name, kind: Kind::Proof, run }
+    Step { name, kind: Kind::Proof, again: Again::Never, run }
 }
 
+/// One that leaves everything as it found it, whatever it proved.
 const fn repeatable(name: &'static str, run: fn(&mut World) -> Result<()>) -> Step {
-    Step { name, kind: Kind::Repeatable, run }
+    Step { again: Again::After(|_| Ok(())), ..proof(name, run) }
+}
+
+/// One whose act can be undone.
+const fn undoable(name: &'static str, run: fn(&mut World) -> Result<()>, undo: fn(&mut World) -> Result<()>) -> Step {
+    Step { again: Again::After(undo), ..proof(name, run) }
 }
 
 /// All of them in order; `full` adds the rest of the matrix.
@@ -55,11 +69,11 @@ pub fn all(full: bool) -> Vec<Step> {
         proof("websocket", protocols::websocket),
         proof("psql", database::psql),
         repeatable("steady", faults::pods::steady),
-        proof("pods-killed", faults::pods::killed),
-        proof("scale-to-zero", faults::pods::scale_to_zero),
-        proof("region-cut", faults::network::region_cut),
-        proof("region-healed", faults::network::region_healed),
-        proof("scale-back", faults::pods::scale_back),
+        undoable("pods-killed", faults::pods::killed, faults::pods::fresh_at_home),
+        undoable("scale-to-zero", faults::pods::scale_to_zero, |w| faults::pods::back_home(w)),
+        undoable("region-cut", faults::network::region_cut, faults::network::heal_near),
+        undoable("region-healed", faults::network::region_healed, faults::network::cut_near),
+        undoable("scale-back", faults::pods::scale_back, faults::pods::nobody_home),
         repeatable("model-servers-restarted", faults::pods::restarted),
         repeatable("agents-restarted", faults::agents::restarted),
         repeatable("gateway-restarted", faults::agents::gateway_restarted),

@@ -111,6 +111,21 @@ impl Call {
         Some(Self { request, way_back: WayBack { voice, leaves: None }, given: None })
     }
 
+    /// How many fields its head has; the crumbs of `Cookie` (RFC 9113 §8.2.3) are one.
+    pub(crate) fn fields(&self) -> usize {
+        let headers = self.request.headers();
+        headers.len() - headers.get_all(header::COOKIE).iter().skip(1).count()
+    }
+
+    /// Answers it at once, and with nothing else.
+    pub(crate) fn refuse(self, status: StatusCode) {
+        let mut answer = Response::new(());
+        *answer.status_mut() = status;
+        if let Some(respond) = self.way_back.voice.take() {
+            begin(respond, answer, true);
+        }
+    }
+
     /// Tells the client that nobody has looked at it, so that it can be sent again elsewhere (RFC 9113 §8.7).
     pub(crate) fn turn_away(self) {
         self.way_back.voice.take().into_iter().for_each(|mut respond| respond.send_reset(Reason::REFUSED_STREAM));

@@ -23,5 +23,6 @@ mod floods;
 mod frames;
 mod go;
 mod limits;
+mod many_streams;
 mod parting;
 mod smuggling;

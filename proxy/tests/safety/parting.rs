@@ -15,11 +15,11 @@ use crate::site::Site;
 
 /// Longer than anything here takes.
 const LIMIT: Duration = Duration::from_secs(30);
-const REFUSED_STREAM: u32 = 7;
+pub const REFUSED_STREAM: u32 = 7;
 /// What a header announces of a frame.
 const ANNOUNCED: usize = 16_384;
 
-async fn site(edit: impl FnOnce(&mut ProxyConfig)) -> (Site, Pod) {
+pub async fn site(edit: impl FnOnce(&mut ProxyConfig)) -> (Site, Pod) {
     let mut site = Site::new("us-west");
     site.export();
     site.slice(1);
@@ -33,14 +33,14 @@ async fn site(edit: impl FnOnce(&mut ProxyConfig)) -> (Site, Pod) {
     (site, pod)
 }
 
-async fn connect(site: &Site) -> TcpStream {
+pub async fn connect(site: &Site) -> TcpStream {
     let mut tcp = TcpStream::connect(site.door()).await.unwrap();
     tcp.set_nodelay(true).unwrap();
     say(&mut tcp, &preface()).await.unwrap();
     tcp
 }
 
-fn request(stream: u32, method: &str, path: &str, end: u8) -> Vec<u8> {
+pub fn request(stream: u32, method: &str, path: &str, end: u8) -> Vec<u8> {
     let fields: [(&[u8], &[u8]); 4] = [
         (b":method", method.as_bytes()),
         (b":scheme", b"http"),

@@ -2,7 +2,9 @@
 
 use anyhow::Result;
 
+use super::pods::home_again;
 use super::{Expected, Served, observe, seconds};
+use crate::wait::pause;
 use crate::world::{FAR, HOME, NEAR, World};
 
 /// us-east becomes a black hole while it carries everything: us-west has no model server. Only eu-west can answer.
@@ -10,6 +12,20 @@ pub fn region_cut(world: &mut World) -> Result<()> {
     let expected = Expected { model: Served::Finally(&[FAR]), tally: Served::Finally(&[FAR]) };
     let watch = seconds(world, 20, 60);
     observe(world, "region-cut", expected, watch, |world| world.rig.rig(&["wan", NEAR, "--cut"]).map(drop))
+}
+
+/// As before it was one: answers come from it again, for us-west has none.
+pub fn heal_near(world: &mut World) -> Result<()> {
+    world.rig.rig(&["wan", NEAR, "--heal"])?;
+    home_again(world, &[NEAR, FAR], seconds(world, 60, 60))?;
+    pause(seconds(world, 20, 20));
+    Ok(())
+}
+
+/// As before it came back.
+pub fn cut_near(world: &mut World) -> Result<()> {
+    world.rig.rig(&["wan", NEAR, "--cut"])?;
+    home_again(world, &[FAR], seconds(world, 60, 60))
 }
 
 /// us-east is back and serves again, for it is nearer.

@@ -37,11 +37,20 @@ pub fn scale_to_zero(world: &mut World) -> Result<()> {
 pub fn scale_back(world: &mut World) -> Result<()> {
     let expected = Expected { model: Served::Finally(&[HOME]), tally: Served::Always(&[NEAR, FAR]) };
     let watch = seconds(world, 5, 30);
-    observe(world, "scale-back", expected, watch, |world| {
-        scale(world, HOME, world.replicas(HOME))?;
-        wait_scaled(world, HOME)?;
-        home_again(world, &[HOME], longest_ramp(world))
-    })
+    observe(world, "scale-back", expected, watch, back_home)
+}
+
+/// As before the Deployment at home was scaled to nothing.
+pub fn back_home(world: &World) -> Result<()> {
+    scale(world, HOME, world.replicas(HOME))?;
+    wait_scaled(world, HOME)?;
+    home_again(world, &[HOME], longest_ramp(world))
+}
+
+/// As before it came back.
+pub fn nobody_home(world: &mut World) -> Result<()> {
+    scale(world, HOME, 0)?;
+    home_again(world, &[NEAR, FAR], longest_ramp(world))
 }
 
 /// The way back is a ramp of half a minute (5 s in a short run), doubled by every failover of the last ten minutes, up to
@@ -103,6 +112,12 @@ pub fn remote_killed(world: &mut World) -> Result<()> {
     observe(world, "remote-pods-killed", expected, watch, |world| {
         kill::all(&kill::of_pods(NEAR, &model_pods(world, NEAR)?))
     })
+}
+
+/// As before the pods at home were killed.
+pub fn fresh_at_home(world: &mut World) -> Result<()> {
+    fresh(world, HOME)?;
+    home_again(world, &[HOME], longest_ramp(world))
 }
 
 /// New pods instead of killed ones: the kubelet waits longer before each restart of the same container.
