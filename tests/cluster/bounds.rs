@@ -13,7 +13,7 @@ pub enum Bound {
 const BOUNDS: &[(&str, &str, Bound)] = &[
     // SIGKILL of the agent the client talks to: its open connections are reset and new ones refused until the kubelet has
     // restarted it or kube-proxy has left it, whichever is first. Nothing outside the process can prevent that. Seen: a
-    // third of a second to one; five are allowed, of 100 requests each.
+    // third of a second to one; ten are allowed, of 50 requests each.
     ("agent-killed", "*", Bound::AtMost(500)),
     // The cluster of the clients is alone, and the service it asks for runs elsewhere: nobody can answer.
     ("cut-off", "tally", Bound::Told),

@@ -149,7 +149,7 @@ pub fn clients(world: &mut World) -> Result<()> {
     world.rig.apply(HOME, &format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {}}}\n", clients::NAMESPACE))?;
     world.rig.apply(HOME, SHELL)?;
     plain_name_steered(world)?;
-    world.clients = clients::all(&world.rig);
+    world.clients = clients::all(&world.rig, world.full);
     clients::start(&world.rig, &world.clients)?;
     for client in &world.clients {
         client.wait_answered(Duration::from_secs(120))?;
