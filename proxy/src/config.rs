@@ -111,7 +111,8 @@ pub struct Timeouts {
     /// The way back to the own cluster after a first failover, from nothing to all; 30 s. Flapping makes it longer, up
     /// to ten times.
     pub failback_ramp: Duration,
-    /// How long the listeners of an import that is gone are kept; 2 s.
+    /// How long the listeners of an import that is gone are kept; 30 s. What a controller takes back lingers before it goes; what
+    /// goes at once was deleted by hand, and is written again, if need be by a controller that has to be started first.
     pub unbind_grace: Duration,
 }
 
@@ -138,7 +139,7 @@ impl Default for Timeouts {
             connect_gateway: Duration::from_secs(1),
             link_age: Duration::from_secs(600),
             failback_ramp: Duration::from_secs(30),
-            unbind_grace: Duration::from_secs(2),
+            unbind_grace: Duration::from_secs(30),
         }
     }
 }

@@ -191,6 +191,12 @@ fn longest_hole(samples: &[Sample], window: Window) -> Window {
 pub fn start(rig: &Rig, clients: &[Client]) -> Result<()> {
     stop(rig)?;
     std::fs::create_dir_all(folder(rig))?;
+    for client in clients {
+        // What those before them saw is not to be taken for what these see.
+        if client.file.exists() {
+            std::fs::remove_file(&client.file).with_context(|| format!("removing {}", client.file.display()))?;
+        }
+    }
     rig.apply(HOME, &clients.iter().map(Client::manifest).collect::<String>())?;
     Ok(())
 }

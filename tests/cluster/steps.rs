@@ -78,7 +78,7 @@ pub fn all(full: bool) -> Vec<Step> {
         repeatable("agents-restarted", faults::agents::restarted),
         repeatable("gateway-restarted", faults::agents::gateway_restarted),
         repeatable("unexport", faults::exports::unexport_everywhere),
-        repeatable("controller-killed", faults::exports::controller_killed),
+        proof("controller-killed", faults::exports::controller_killed),
         repeatable("api-server-down", faults::control::api_server_down),
         repeatable("kubelet-silent", faults::node::kubelet_silent),
         repeatable("garbage", faults::junk::garbage),

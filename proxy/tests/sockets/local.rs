@@ -212,8 +212,29 @@ async fn raw_ports_are_relayed() {
 }
 
 #[tokio::test]
+async fn an_import_that_is_deleted_by_hand_is_written_again_before_anyone_notices() {
+    let (site, pod) = one_pod().await;
+    site.drop_import();
+    site.publish();
+    let bound = || site.proxy().view().bound.wanted;
+    until("the import is known to be gone", || bound() == 0).await;
+    assert_eq!(once(site.door(), get("/")).await.unwrap().status, 200);
+    site.import("");
+    site.publish();
+    until("it is back", || bound() == 1).await;
+    assert_eq!(once(site.door(), get("/")).await.unwrap().status, 200);
+    assert_eq!(pod.count(), 2);
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn listeners_follow_the_snapshots() {
-    let (site, _pod) = one_pod().await;
+    let mut site = Site::new("us-west");
+    site.export();
+    site.slice(1);
+    site.import("");
+    let _pod = Pod::start(site.pod(0), "pod-0").await;
+    site.start_with(|config| config.timeouts.unbind_grace = Duration::from_secs(2)).await;
     site.drop_import();
     site.publish();
     until("the listener is closed", || std::net::TcpStream::connect(site.door()).is_err()).await;
