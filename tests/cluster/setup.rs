@@ -172,7 +172,9 @@ pub fn agent_pods(world: &World) -> Result<Vec<(String, i64)>> {
         let list = world.rig.get(cluster, &["-n", "strait-system", "pods"])?;
         for pod in items(&list) {
             let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-            if name.starts_with("strait-agent") {
+            // Kubernetes may make one too many at first, and take it away again.
+            let leaving = pod.pointer("/metadata/deletionTimestamp").is_some();
+            if name.starts_with("strait-agent") && !leaving {
                 let restarts = pod.pointer("/status/containerStatuses/0/restartCount").and_then(Value::as_i64);
                 pods.push((name.to_owned(), restarts.unwrap_or(0)));
             }
