@@ -16,7 +16,7 @@ impl Window {
 
     /// What was counted as a success at `then_ms` was none.
     pub fn take_back(&self, then_ms: u64, now_ms: u64) {
-        if now_ms / 1_000 - (then_ms / 1_000).min(now_ms / 1_000) < CELLS as u64 {
+        if (now_ms / 1_000).saturating_sub(then_ms / 1_000) < CELLS as u64 {
             self.change(then_ms, |good, bad| (good.saturating_sub(1), bad));
         }
         self.add(false, now_ms);

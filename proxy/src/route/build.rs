@@ -193,7 +193,8 @@ impl Builder {
             changes.gone.push(gone);
         }
         let mut kept = HashSet::new();
-        for (view, port) in view.iter().flat_map(|view| ports.iter().map(move |port| (view, port))) {
+        for port in &ports {
+            let Some(view) = view else { break };
             let route_key = RouteKey { service: key.clone(), port: *port };
             let old = self.table.routes.get(&route_key).cloned();
             let route = Arc::new(self.route(snapshot, view, route_key.clone(), old.as_deref(), now_ms));
